@@ -1,0 +1,60 @@
+//! The configuration file as typed vocabulary.
+//!
+//! Data flows one way: text → [`Document`](document::Document) (TOML with spans) → the sections
+//! below by serde → [`check`] (what one key says about another). Every fault found on the way
+//! is reported at once, with line, caret and hint ([`Faults`]).
+//!
+//! What always holds: a [`Config`] that exists has passed every check. The rooms above take
+//! *their own section by value*, never the whole. The sentences of the keys are their doc
+//! comments here; `bearward schema` and `config.example.toml` are held against them by a test.
+
+mod source;
+mod values;
+
+mod admin;
+mod grant;
+mod log;
+mod proxy;
+mod route;
+mod tls;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use admin::Admin;
+pub use grant::{
+    BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Names, Refresh, Response,
+    Seed, Store, TimeUnit,
+};
+pub use log::{Log, LogFormat, LogLevel};
+pub use proxy::{Proxy, Reload};
+pub use route::{ExpiredRule, HttpVersion, Pool, Route, Scalar};
+pub use source::{Source, SourceError, Text};
+pub use tls::Tls;
+pub use values::{Deadline, GrantName, Listen, Malformed, Margin, Period, Size, Url};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The side that faces the legacy service.
+    #[serde(default)]
+    pub proxy: Proxy,
+    /// The side that faces the operator: health, metrics, status.
+    #[serde(default)]
+    pub admin: Admin,
+    /// What is written to standard error.
+    #[serde(default)]
+    pub log: Log,
+    /// When the configuration is read again.
+    #[serde(default)]
+    pub reload: Reload,
+    /// The grants by name; each is one refresh token and what comes of it.
+    #[serde(default)]
+    pub grant: BTreeMap<GrantName, Grant>,
+    /// Which calls go where with which grant; the longest matching path of a matching host wins.
+    #[serde(default)]
+    pub route: Vec<Route>,
+}

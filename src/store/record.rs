@@ -1,0 +1,182 @@
+//! What is stored of a grant.
+//!
+//! What always holds: times are absolute; members that this version does not know are kept and
+//! written back; secrets leave memory only here, on their way into a store.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::secret::Secret;
+
+/// The version of the record's form that this program writes.
+pub(super) const SCHEMA: u32 = 1;
+
+/// One grant as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of this form.
+    pub schema: u32,
+    /// Grows by one with every save; what compare-and-swap compares.
+    pub generation: u64,
+    /// The refresh token in force.
+    #[serde(with = "shown")]
+    pub refresh_token: Secret<String>,
+    /// The one before it, while that may still be of use.
+    #[serde(
+        with = "shown_if_any",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub previous_refresh_token: Option<Secret<String>>,
+    /// The access token that came last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<AccessToken>,
+    /// The scope granted, where told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// When the grant was put into the store.
+    pub obtained_at: Timestamp,
+    /// When the refresh token last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Timestamp>,
+    /// When the grant was last refreshed with success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_at: Option<Timestamp>,
+    /// When the refresh token itself ends, where the server told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_expires_at: Option<Timestamp>,
+    /// What is about to be spent, written before the token request is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// Whether the grant lives.
+    #[serde(default)]
+    pub state: State,
+    /// The hash of the seed that this chain began with, to tell whether the seed has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// Members of the token answer that `capture` asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub captured: BTreeMap<String, Value>,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// An access token as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessToken {
+    /// The token.
+    #[serde(with = "shown")]
+    pub value: Secret<String>,
+    /// When it was asked for.
+    pub issued_at: Timestamp,
+    /// When it ends; nothing: never, as far as anybody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is about to be spent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The SHA-256 hash of the refresh token, in hexadecimal.
+    pub refresh_token: String,
+    /// Which process is about to spend it.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Whether a grant lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// As far as anybody knows.
+    #[default]
+    Live,
+    /// The server called it dead once; not confirmed yet.
+    Suspect(Death),
+    /// The server called it dead, twice.
+    Dead(Death),
+}
+
+/// Why and since when a grant is called dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    /// The server's error code.
+    pub reason: String,
+    /// When it was first said.
+    pub since: Timestamp,
+}
+
+impl Record {
+    /// The first record of a chain that begins with `refresh_token`.
+    pub fn new(refresh_token: Secret<String>, now: Timestamp) -> Self {
+        Self {
+            schema: SCHEMA,
+            generation: 0,
+            refresh_token,
+            previous_refresh_token: None,
+            access_token: None,
+            scope: None,
+            obtained_at: now,
+            rotated_at: None,
+            refreshed_at: None,
+            refresh_expires_at: None,
+            intent: None,
+            state: State::Live,
+            seed: None,
+            captured: BTreeMap::new(),
+            other: BTreeMap::new(),
+        }
+    }
+}
+
+/// A secret on its way into or out of a store.
+mod shown {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::secret::Secret;
+
+    pub(super) fn serialize<S: Serializer>(
+        secret: &Secret<String>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Secret<String>, D::Error> {
+        String::deserialize(from).map(Secret::new)
+    }
+}
+
+/// The same for a secret that may be absent.
+mod shown_if_any {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::secret::Secret;
+
+    #[expect(
+        clippy::ref_option,
+        reason = "serde's `with` hands the field over like this"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        secret: &Option<Secret<String>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match secret {
+            Some(secret) => to.serialize_some(secret.expose()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Secret<String>>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(Secret::new))
+    }
+}
