@@ -55,6 +55,8 @@ pub struct Failure {
     pub code: String,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// A new refresh token that came although no usable access token did: it must be kept.
+    pub rotated: Option<Secret<String>>,
 }
 
 /// What follows from a failed token request.

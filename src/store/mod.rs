@@ -46,6 +46,18 @@ pub enum ErrorKind {
     Away,
 }
 
+impl ErrorKind {
+    /// Its name in logs, metrics and replies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "store_held",
+            Self::Unreadable => "store_unreadable",
+            Self::Conflict => "store_conflict",
+            Self::Away => "store_away",
+        }
+    }
+}
+
 impl Error {
     /// An error of this kind, in words, with what lies below.
     pub fn new(

@@ -4,6 +4,7 @@
 //! written back; secrets leave memory only here, on their way into a store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,11 +72,22 @@ pub struct AccessToken {
     /// The token.
     #[serde(with = "shown")]
     pub value: Secret<String>,
+    /// The record's generation with which it came; a newer token has a higher one.
+    #[serde(default)]
+    pub generation: u64,
     /// When it was asked for.
     pub issued_at: Timestamp,
     /// When it ends; nothing: never, as far as anybody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+}
+
+impl AccessToken {
+    /// The whole life it was given; nothing where it never ends.
+    pub fn lifetime(&self) -> Option<Duration> {
+        let whole = self.expires_at?.duration_since(self.issued_at);
+        Duration::try_from(whole).ok()
+    }
 }
 
 /// What is about to be spent.
