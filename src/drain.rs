@@ -21,8 +21,11 @@ pub struct Tasks {
 struct Shared {
     stop: watch::Sender<bool>,
     running: watch::Sender<usize>,
-    names: Mutex<BTreeMap<&'static str, usize>>,
+    /// Shared with the children, so that whoever is late can be named in one place.
+    names: Names,
 }
+
+type Names = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
 impl Default for Tasks {
     fn default() -> Self {
@@ -31,7 +34,7 @@ impl Default for Tasks {
         let shared = Arc::new(Shared {
             stop,
             running,
-            names: Mutex::default(),
+            names: Names::default(),
         });
         Self {
             shared,
@@ -52,6 +55,17 @@ impl Tasks {
             let _running = running;
             task.await;
         }));
+    }
+
+    /// A set of its own that stops with this one: a worker waits for its own tasks only.
+    pub fn child(&self) -> Self {
+        let (running, _) = watch::channel(0);
+        let shared = Shared {
+            stop: self.shared.stop.clone(),
+            running,
+            names: Arc::clone(&self.shared.names),
+        };
+        Self { shared: Arc::new(shared), stop: self.stop.clone() }
     }
 
     /// Counts something that is not a task of its own, a worker thread for example, until the
@@ -144,6 +158,18 @@ mod tests {
         tasks.finished().await;
         assert_eq!(start.elapsed(), Duration::from_secs(3));
         assert!(tasks.running().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_child_stops_with_its_parent_and_finishes_alone() {
+        let tasks = Tasks::default();
+        let _other = tasks.count("worker");
+        let child = tasks.child();
+        let inner = child.clone();
+        child.spawn("connection", async move { inner.stopped().await });
+        tasks.stop();
+        child.finished().await;
+        assert_eq!(tasks.running(), BTreeMap::from([("worker", 1)]));
     }
 
     #[tokio::test]
