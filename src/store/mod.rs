@@ -1,15 +1,42 @@
 //! Where a grant's record is kept.
 //!
 //! What always holds: a save either happened wholly and durably or not at all; a record that
-//! cannot be read is an error and is never treated as empty, nor overwritten.
+//! cannot be read is an error and is never treated as empty, nor overwritten; no error, log
+//! line or `Debug` text shows a secret.
+//!
+//! [`open`] is the door: it gives the store that the configuration names, held by this process
+//! alone and measured. [`peek`] reads a record without holding it, for those who only look.
+//! Every store passes the one suite in `contract.rs`.
 
+mod error;
+mod key;
+mod metrics;
 mod record;
+
+mod envelope;
+mod file;
+mod lock;
+mod place;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-pub use record::{AccessToken, Death, Intent, Record, State};
+pub use error::{Error, ErrorKind};
+pub use file::FileStore;
+pub use key::{Key, MalformedKey};
+pub use metrics::{Measured, Metrics};
+pub use record::{AccessToken, Death, Intent, Record, State, Unknown};
+
+use crate::config::{self, GrantName};
 
 /// A future of a store's answer; boxed, because stores are chosen at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -20,69 +47,75 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn load(&self) -> Answer<'_, Option<Record>>;
 
     /// Saves `record` durably, provided that the stored generation is still `if_generation`
-    /// (nothing: no record is stored).
+    /// (nothing: no record is stored); otherwise it is an [`ErrorKind::Conflict`].
+    ///
+    /// The record brings its new generation with it, higher than the stored one. Saving what is
+    /// stored already succeeds, so a save whose outcome is unknown (it failed late, or its
+    /// future was dropped) can simply be repeated.
     fn save<'a>(&'a self, record: &'a Record, if_generation: Option<u64>) -> Answer<'a, ()>;
 }
 
-/// Why a store could not load or save.
-#[derive(Debug)]
-pub struct Error {
-    /// What kind of trouble it is.
-    pub kind: ErrorKind,
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// What kind of trouble a store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// Another process holds it.
-    Held,
-    /// What is stored cannot be read: truncated, foreign, or sealed with another key.
-    Unreadable,
-    /// Somebody else saved in between.
-    Conflict,
-    /// The engine is away or refuses: disk full, permission, network.
-    Away,
-}
-
-impl ErrorKind {
-    /// Its name in logs, metrics and replies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "store_held",
-            Self::Unreadable => "store_unreadable",
-            Self::Conflict => "store_conflict",
-            Self::Away => "store_away",
+/// Opens the store that `settings` name for `grant`, and holds it against other processes until
+/// the last handle is dropped.
+pub async fn open(
+    settings: &config::Store,
+    grant: &GrantName,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, Error> {
+    match settings {
+        config::Store::File(settings) => {
+            let (settings, name) = (settings.clone(), grant.clone());
+            let store = file::blocking(move || FileStore::open(&settings, &name)).await?;
+            Ok(Arc::new(Measured::new(store, grant, metrics)))
         }
     }
 }
 
-impl Error {
-    /// An error of this kind, in words, with what lies below.
-    pub fn new(
-        kind: ErrorKind,
-        message: impl Into<String>,
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source,
+/// Reads the record without holding it, also while another process does: what `status` shows.
+///
+/// It is whole, because a store replaces a record in one step, but may be outdated at once.
+pub async fn peek(settings: &config::Store, grant: &GrantName) -> Result<Option<Record>, Error> {
+    match settings {
+        config::Store::File(settings) => {
+            let (settings, grant) = (settings.clone(), grant.clone());
+            file::blocking(move || file::peek(&settings, &grant)).await
         }
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+/// Whether `record` may take the place of `stored`: the rule of [`Store::save`], for every store.
+fn admit(
+    stored: Option<&Record>,
+    record: &Record,
+    if_generation: Option<u64>,
+) -> Result<(), Error> {
+    let found = stored.map(|stored| stored.generation);
+    if stored == Some(record) {
+        return Ok(());
     }
+    if found != if_generation {
+        let message = format!(
+            "{} was expected in the store and {} was found",
+            generation(if_generation),
+            generation(found)
+        );
+        return Err(Error::new(ErrorKind::Conflict, message)
+            .with_hint("somebody else saved in between: load the record again"));
+    }
+    if found.is_some_and(|found| record.generation <= found) {
+        // It would make two different records look the same to whoever compares next.
+        let message = format!(
+            "the record to save has {}, which is not above the stored one",
+            generation(Some(record.generation))
+        );
+        return Err(Error::new(ErrorKind::Refused, message));
+    }
+    Ok(())
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
-    }
+fn generation(number: Option<u64>) -> String {
+    number.map_or_else(
+        || String::from("no record"),
+        |number| format!("generation {number}"),
+    )
 }

@@ -4,6 +4,7 @@
 //! written back; secrets leave memory only here, on their way into a store.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -63,7 +64,7 @@ pub struct Record {
     pub captured: BTreeMap<String, Value>,
     /// Members that this version does not know.
     #[serde(flatten)]
-    pub other: BTreeMap<String, Value>,
+    pub other: Unknown,
 }
 
 /// An access token as it is stored.
@@ -123,6 +124,18 @@ pub struct Death {
     pub since: Timestamp,
 }
 
+/// Members that this version does not know. Any of them may be a secret, so `Debug` shows their
+/// names alone.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unknown(BTreeMap<String, Value>);
+
+impl fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Record {
     /// The first record of a chain that begins with `refresh_token`.
     pub fn new(refresh_token: Secret<String>, now: Timestamp) -> Self {
@@ -141,7 +154,7 @@ impl Record {
             state: State::Live,
             seed: None,
             captured: BTreeMap::new(),
-            other: BTreeMap::new(),
+            other: Unknown::default(),
         }
     }
 }
