@@ -3,6 +3,8 @@
 //! What always holds: nobody but this user (and root) can read the file or put another in its
 //! place; at any moment the file is the old record or the new one, wholly. Loose modes are
 //! refused and never put right in silence, because whoever could write there may have done so.
+//! (On Kubernetes `fsGroup` loosens the modes of a whole volume at each mount; with
+//! `fsGroupChangePolicy: OnRootMismatch` it leaves a folder below the volume's root alone.)
 //!
 //! Symbolic links: the folder may be reached through links and is resolved once, when the store
 //! is opened. The file itself must not be a link, because a rename would replace the link and
@@ -287,4 +289,25 @@ fn careful() -> i32 {
 
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_users_file_is_refused_with_both_users_named() {
+        let path = Path::new("/var/lib/bearward/crm.grant");
+        assert!(check_owner("file", path, 998, 998).is_ok());
+        let error = check_owner("file", path, 998, 0).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused);
+        assert_eq!(
+            error.to_string(),
+            "the file `/var/lib/bearward/crm.grant` belongs to user 998, and this is user 0"
+        );
+        assert_eq!(
+            error.hint(),
+            Some("run bearward as user 998, or `chown 0 /var/lib/bearward/crm.grant`")
+        );
+    }
 }
