@@ -82,7 +82,7 @@ pub struct Grant {
     /// Where the members of a token answer stand, as dotted paths.
     #[serde(default)]
     pub response: Response,
-    /// Header fields of a token request; `${uuid}` and `${now}` stand for a fresh UUID and the time in seconds.
+    /// Further header fields of a token request; `${uuid}` and `${now}` stand for a fresh UUID and the time in seconds.
     #[serde(default)]
     pub token_headers: BTreeMap<String, Text>,
     /// How the access token is put on a call.
@@ -176,15 +176,15 @@ pub struct Refresh {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Names {
-    /// The name of `client_id`.
+    /// The name of the parameter `client_id`.
     pub client_id: String,
-    /// The name of `client_secret`.
+    /// The name of the parameter `client_secret`.
     pub client_secret: String,
-    /// The name of `grant_type`.
+    /// The name of the parameter `grant_type`.
     pub grant_type: String,
-    /// The name of `refresh_token`, as a parameter and as the value of `grant_type` it stays.
+    /// The name of the parameter `refresh_token`; the value of `grant_type` stays as it is.
     pub refresh_token: String,
-    /// The name of `scope`.
+    /// The name of the parameter `scope`.
     pub scope: String,
 }
 

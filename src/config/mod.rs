@@ -1,15 +1,26 @@
 //! The configuration file as typed vocabulary.
 //!
-//! Data flows one way: text → [`Document`](document::Document) (TOML with spans) → the sections
-//! below by serde → [`check`] (what one key says about another). Every fault found on the way
-//! is reported at once, with line, caret and hint ([`Faults`]).
+//! Data flows one way: text → [`document`] (TOML that knows its places) → [`shape`] (known keys
+//! with values of the right kind; what is at fault is taken out) → the sections below by serde →
+//! [`check`] (what one key says about another). Every fault found on the way is told at once,
+//! with line, caret and hint ([`Faults`]), and no secret is ever shown ([`mask`]).
 //!
 //! What always holds: a [`Config`] that exists has passed every check. The rooms above take
 //! *their own section by value*, never the whole. The sentences of the keys are their doc
 //! comments here; `bearward schema` and `config.example.toml` are held against them by a test.
 
+mod document;
+mod fault;
+mod mask;
+mod nearest;
+mod predicate;
+mod schema;
+mod shape;
 mod source;
 mod values;
+
+mod check;
+mod read;
 
 mod admin;
 mod grant;
@@ -24,13 +35,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use admin::Admin;
+pub use fault::{Fault, Faults};
 pub use grant::{
     BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Names, Refresh, Response,
     Seed, Store, TimeUnit,
 };
 pub use log::{Log, LogFormat, LogLevel};
+pub use predicate::{Predicate, Relation};
 pub use proxy::{Proxy, Reload};
+pub use read::ReadError;
 pub use route::{ExpiredRule, HttpVersion, Pool, Route, Scalar};
+pub use schema::schema;
 pub use source::{Source, SourceError, Text};
 pub use tls::Tls;
 pub use values::{Deadline, GrantName, Listen, Malformed, Margin, Period, Size, Url};

@@ -1,0 +1,147 @@
+//! The configuration file: a golden for each kind of fault.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use bearward::config::Config;
+
+/// No golden shows this, and each file with a secret in it uses it.
+const SECRET: &str = "hunter2";
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/config")
+        .join(name)
+}
+
+fn update() -> bool {
+    std::env::var_os("UPDATE").is_some()
+}
+
+/// Compares `got` with the file at `path`, or writes it there when `UPDATE` is set.
+fn hold_against(path: &Path, got: &str) -> Result<(), String> {
+    if update() {
+        std::fs::write(path, got).expect("the golden can be written");
+        return Ok(());
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    if kept == got {
+        return Ok(());
+    }
+    let mut told = format!("{} (UPDATE=1 rewrites it):\n", path.display());
+    let (kept, got): (Vec<_>, Vec<_>) = (kept.lines().collect(), got.lines().collect());
+    for line in 0..kept.len().max(got.len()) {
+        match (kept.get(line), got.get(line)) {
+            (Some(kept), Some(got)) if kept == got => writeln!(told, "  {kept}"),
+            (kept, got) => kept
+                .iter()
+                .try_for_each(|kept| writeln!(told, "- {kept}"))
+                .and_then(|()| got.iter().try_for_each(|got| writeln!(told, "+ {got}"))),
+        }
+        .expect("a string takes everything");
+    }
+    Err(told)
+}
+
+/// What a person sees who checks this file. Cases whose name begins with `files_` may look at
+/// the files that are named.
+fn seen(name: &str, text: &str) -> String {
+    let origin = format!("{name}.toml");
+    let read = Config::parse(text, &origin);
+    let read = read.and_then(|config| {
+        if name.starts_with("files_") {
+            config.check_files(text, &origin)?;
+        }
+        Ok(config)
+    });
+    match read {
+        Ok(_) => String::from("no fault\n"),
+        Err(faults) => format!("{faults}\n"),
+    }
+}
+
+#[test]
+fn every_kind_of_fault_is_told_well() {
+    let mut cases: Vec<_> = std::fs::read_dir(here(""))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 25, "only {} cases", cases.len());
+    let mut wrong = String::new();
+    for case in cases {
+        let name = case
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let text = std::fs::read_to_string(&case).expect("the case can be read");
+        let seen = seen(&name, &text);
+        assert!(!seen.contains(SECRET), "{name} shows a secret:\n{seen}");
+        if let Err(told) = hold_against(&case.with_extension("txt"), &seen) {
+            wrong.push_str(&told);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_missing_file_is_named_with_a_hint() {
+    let error = Config::read(Path::new("/nonexistent/bearward.toml")).expect_err("there is none");
+    assert_eq!(
+        error.to_string(),
+        "cannot read the configuration file `/nonexistent/bearward.toml`\n\
+         hint: name the file with `--config FILE`; `config.example.toml` is one to begin with"
+    );
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn a_file_whose_secrets_are_there_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hunter2\n").expect("the secret is written");
+    let ordinary = std::fs::read_to_string(here("ordinary.toml")).expect("the case can be read");
+    let table = format!("[grant.crm]\nclient_secret = {{ file = {secret:?} }}");
+    let file = folder.path().join("bearward.toml");
+    std::fs::write(&file, ordinary.replace("[grant.crm]", &table)).expect("the file is written");
+    assert!(Config::read(&file).is_ok());
+
+    std::fs::remove_file(&secret).expect("the secret is removed");
+    let error = Config::read(&file)
+        .expect_err("the secret is gone")
+        .to_string();
+    assert!(
+        error.contains("client_secret: file `") && error.contains("cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_seldom_meant_is_warned_of() {
+    let ordinary = std::fs::read_to_string(here("ordinary.toml")).expect("the case can be read");
+    let spare = ordinary
+        .split("[[route]]")
+        .next()
+        .expect("the grant")
+        .replace("crm", "spare");
+    let text = format!("{ordinary}\n{spare}\n[proxy]\nlisten = \"0.0.0.0:8080\"\n");
+    let config = Config::parse(&text, "warned.toml").unwrap_or_else(|faults| panic!("{faults}"));
+    let warnings = config.warnings();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("`proxy.listen` is 0.0.0.0:8080"));
+    assert!(warnings[1].contains("`grant.spare`"));
+}
+
+#[test]
+fn a_huge_file_of_nonsense_is_told_of_in_short() {
+    let unknown: String =
+        (0..20_000).fold(String::new(), |text, key| text + &format!("k{key} = 1\n"));
+    let broken = "[\n=\n\"\n".repeat(20_000);
+    for text in [unknown, broken] {
+        let faults = Config::parse(&text, "huge.toml").expect_err("it is nonsense");
+        assert!(faults.len() <= 1_000, "{}", faults.len());
+        assert!(faults.to_string().len() < 100_000);
+    }
+}
