@@ -1,4 +1,6 @@
-//! The configuration file: a golden for each kind of fault.
+//! The configuration file: a golden for each kind of fault, and the example held against the schema.
+
+mod example;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -143,5 +145,69 @@ fn a_huge_file_of_nonsense_is_told_of_in_short() {
         let faults = Config::parse(&text, "huge.toml").expect_err("it is nonsense");
         assert!(faults.len() <= 1_000, "{}", faults.len());
         assert!(faults.to_string().len() < 100_000);
+    }
+}
+
+/// Whatever bytes a file holds, there is a configuration or there are faults that can be shown,
+/// and a secret on a line of its own is never shown with them.
+#[test]
+fn no_text_is_too_broken_to_be_told_of() {
+    let example = std::fs::read(example::path()).expect("the example can be read");
+    let mut random = fastrand::Rng::with_seed(0xbea7);
+    for round in 0..2_000 {
+        let mut bytes = example.clone();
+        for _ in 0..random.usize(1..12) {
+            mutate(&mut bytes, &mut random);
+        }
+        let mut lines: Vec<_> = String::from_utf8_lossy(&bytes)
+            .lines()
+            .map(String::from)
+            .collect();
+        let pasted = [
+            "client_secret = ",
+            "key=",
+            "seed.refresh_token = ",
+            "headers.cookie = ",
+        ];
+        let value = [
+            "\"hunter2\"",
+            "'hunter2'",
+            "\"hunter2",
+            "hunter2",
+            "[\"hunter2\"]",
+            "\"\"\"hunter2",
+        ];
+        let line = format!("{}{}", pasted[random.usize(..4)], value[random.usize(..6)]);
+        lines.insert(random.usize(..=lines.len()), line);
+        let text = lines.join("\n");
+        if let Err(faults) = Config::parse(&text, "mutated.toml") {
+            let shown = faults.to_string();
+            assert!(faults.len() > 0 && shown.contains("mutated.toml"));
+            assert!(
+                !shown.contains(SECRET) && !format!("{faults:?}").contains(SECRET),
+                "round {round}: {shown}"
+            );
+        }
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = random.usize(..bytes.len());
+    let end = (at + random.usize(1..200)).min(bytes.len());
+    match random.u8(..6) {
+        0 => bytes[at] = random.u8(..),
+        1 => bytes.insert(at, *random.choice(b"\"'[]{}=.,#\n\\-0a\xc3").expect("one")),
+        2 => drop(bytes.drain(at..end)),
+        3 => bytes.extend_from_within(at..end),
+        // A commented line comes to life.
+        4 => {
+            if let Some(mark) = bytes[at..].windows(2).position(|two| two == b"\n#") {
+                bytes.remove(at + mark + 1);
+            }
+        }
+        _ => bytes.truncate(at.max(1)),
     }
 }
