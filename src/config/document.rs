@@ -3,7 +3,6 @@
 //! What always holds: a [`Document`] exists for every text. What cannot be read as TOML is in
 //! [`Document::syntax`], all of it at once, and the rest is there as far as it could be saved.
 
-use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -19,7 +18,7 @@ enum Step {
     Index(usize),
 }
 
-/// The way from the root of the file to a value, such as `route[0].grant`.
+/// The way from the root of the file to a value, such as `grant` of the first `[[route]]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Path(Vec<Step>);
 
@@ -44,21 +43,25 @@ impl Path {
         other.0.starts_with(&self.0)
     }
 
+    /// The header of the table at this place: `[route.tls]`, `[[route]]`.
+    pub(super) fn header(&self) -> String {
+        match self.0.last() {
+            Some(Step::Index(_)) => format!("[[{}]]", self.names()),
+            _ => format!("[{}]", self.names()),
+        }
+    }
+
+    /// The keys on the way, with dots between them: `route.tls`.
+    pub(super) fn names(&self) -> String {
+        let keys = self.0.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        keys.collect::<Vec<_>>().join(".")
+    }
+
     fn step(&self, step: Step) -> Self {
         Self(self.0.iter().cloned().chain([step]).collect())
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Key(key) if depth == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
-            }
-        }
-        Ok(())
     }
 }
 

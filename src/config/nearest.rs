@@ -23,6 +23,23 @@ pub(super) fn nearest<'w>(
     near.or(only.copied())
 }
 
+/// True when `written` may be `word`, which is in lower-case letters, with a slip of the pen.
+pub(super) fn is_near(written: &str, word: &str) -> bool {
+    // Told apart by length first: this is asked for every name on every line.
+    let (least, most) = (word.len().saturating_sub(3), word.len() + 5);
+    if !(least..=most).contains(&written.len()) {
+        return false;
+    }
+    let written = plain(written);
+    let letters = written.len();
+    let allowed = (letters / 3).clamp(1, 3);
+    if letters.abs_diff(word.len()) > allowed {
+        return false;
+    }
+    let distance = distance(&written, word);
+    distance <= allowed && distance < letters
+}
+
 /// `clientId`, `Client-ID` and `client_id` are the same word.
 fn plain(word: &str) -> String {
     // No key is longer; more would only cost time.

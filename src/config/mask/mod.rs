@@ -9,7 +9,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::ops::Range;
+
+use super::nearest::is_near;
 
 /// Parts of a name that make its value a secret.
 const SECRET: [&str; 15] = [
@@ -30,6 +33,23 @@ const SECRET: [&str; 15] = [
     "seed",
 ];
 
+/// Names of secrets that are taken for meant when something like them is written.
+const NAMES: [&str; 13] = [
+    "accesstoken",
+    "apikey",
+    "authorization",
+    "clientassertion",
+    "clientsecret",
+    "cookie",
+    "key",
+    "oldkeys",
+    "password",
+    "refreshtoken",
+    "secret",
+    "seed",
+    "token",
+];
+
 /// Keys of ours that sound like secrets and are none.
 const HARMLESS: [&str; 8] = [
     "allow_plaintext",
@@ -45,6 +65,7 @@ const HARMLESS: [&str; 8] = [
 /// The text with `*` in the place of every value that may be a secret.
 pub(super) fn masked(text: &str) -> String {
     let mut shown = text.as_bytes().to_vec();
+    let mut judge = Judge::default();
     let mut header = Vec::new();
     let mut below_secret = false;
     let mut offset = 0;
@@ -56,7 +77,7 @@ pub(super) fn masked(text: &str) -> String {
             let indent = line.len() - line.trim_start().len();
             hide(&mut shown, offset + indent..offset + line.len());
         } else {
-            let secrets = secrets(&header, line);
+            let secrets = secrets(&header, line, &mut judge);
             below_secret = !secrets.is_empty() || (below_secret && line.trim().is_empty());
             let hidden = secrets.iter().flat_map(|at| value(text, offset + at));
             hidden.for_each(|range| hide(&mut shown, range));
@@ -70,7 +91,7 @@ pub(super) fn masked(text: &str) -> String {
 
 /// Where on a line the values begin that may be secrets. A colon counts as `=`, and so does a
 /// space after the first word of a line that has neither: both are habits from other formats.
-fn secrets(header: &[String], line: &str) -> Vec<usize> {
+fn secrets(header: &[String], line: &str, judge: &mut Judge) -> Vec<usize> {
     let indent = line.len() - line.trim_start().len();
     let first_space = line.get(indent..).and_then(|line| line.find([' ', '\t']));
     let marks: Vec<usize> = match line.match_indices(['=', ':']).map(|(at, _)| at).collect() {
@@ -80,7 +101,7 @@ fn secrets(header: &[String], line: &str) -> Vec<usize> {
     let secret = marks.into_iter().filter(|at| {
         let names = names_before(line.get(..*at).unwrap_or_default());
         let value = line.get(at + 1..).unwrap_or_default().trim_start();
-        is_secret(header, &names) && !is_tls_path(header, &names, value)
+        judge.is_secret(header, &names) && !is_tls_path(header, &names, value)
     });
     secret.map(|at| at + 1).collect()
 }
@@ -125,17 +146,36 @@ fn split_names(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_secret(header: &[String], names: &[String]) -> bool {
-    let mut path: Vec<&str> = header.iter().chain(names).map(String::as_str).collect();
-    // The name of a grant is free: `[grant.token-a]` makes nothing in it a secret.
-    if path.first() == Some(&"grant") && path.len() > 2 {
-        path.remove(1);
+/// Tells names of secrets from others, and remembers: the same few names come on every line.
+#[derive(Default)]
+struct Judge(HashMap<String, bool>);
+
+impl Judge {
+    fn is_secret(&mut self, header: &[String], names: &[String]) -> bool {
+        let mut path: Vec<&str> = header.iter().chain(names).map(String::as_str).collect();
+        // The name of a grant is free: `[grant.token-a]` makes nothing in it a secret.
+        if path.first() == Some(&"grant") && path.len() > 2 {
+            path.remove(1);
+        }
+        match path.as_slice() {
+            [parents @ .., "file" | "env"] if self.any(parents) => false,
+            path => self.any(path),
+        }
     }
-    let sensitive =
-        |name: &str| !HARMLESS.contains(&name) && SECRET.iter().any(|part| name.contains(part));
-    match path.as_slice() {
-        [parents @ .., "file" | "env"] if parents.iter().any(|name| sensitive(name)) => false,
-        path => path.iter().any(|name| sensitive(name)),
+
+    fn any(&mut self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.is_sensitive(name))
+    }
+
+    fn is_sensitive(&mut self, name: &str) -> bool {
+        if let Some(known) = self.0.get(name) {
+            return *known;
+        }
+        let says = || SECRET.iter().any(|part| name.contains(part));
+        let means = || NAMES.iter().any(|secret| is_near(name, secret));
+        let sensitive = !HARMLESS.contains(&name) && (says() || means());
+        self.0.insert(name.to_owned(), sensitive);
+        sensitive
     }
 }
 

@@ -3,7 +3,10 @@
 use super::*;
 
 /// Each text with what is shown of it; `hunter2` must never be.
-const CASES: [(&str, &str); 34] = [
+const CASES: [(&str, &str); 37] = [
+    ("client_secrte = \"hunter2\"", "client_secrte = \"*******\""),
+    ("passwrd = \"hunter2\"", "passwrd = \"*******\""),
+    ("kye = \"hunter2\"", "kye = \"*******\""),
     ("client_secret: hunter2", "client_secret: *******"),
     ("  client_secret hunter2", "  client_secret *******"),
     (

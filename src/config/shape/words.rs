@@ -36,14 +36,20 @@ pub(super) fn mistaken(path: &Path, shape: &Shape<'_>, value: &DeValue<'_>) -> P
         (Shape::Switch, DeValue::String(_)) => String::from("write it without quotes"),
         (Shape::Whole { .. }, DeValue::String(_)) => String::from("write digits, without quotes"),
         (Shape::List(_), DeValue::Table(_)) => {
-            format!("a table of a list has two brackets: `[[{path}]]`")
+            format!("a table of a list has two brackets: `[[{}]]`", path.names())
         }
         (Shape::List(_), DeValue::String(_)) => String::from("put it in brackets: `[\"…\"]`"),
         (Shape::Table { .. }, DeValue::Array(_)) => {
-            format!("there is only one, so its header has one bracket: `[{path}]`")
+            format!(
+                "there is only one, so its header has one bracket: `{}`",
+                path.header()
+            )
         }
-        (Shape::Map(_), _) => format!("write it as a table: `[{path}]`"),
-        (Shape::Table { .. } | Shape::Choice(_), _) => format!("begin it with `[{path}]`"),
+        (Shape::Map(_), _) if *path == Path::of("grant") => {
+            String::from("each grant is a table with a name: `[grant.NAME]`")
+        }
+        (Shape::Map(_), _) => format!("write it as a table: `{}`", path.header()),
+        (Shape::Table { .. } | Shape::Choice(_), _) => format!("begin it with `{}`", path.header()),
         _ => return problem,
     };
     problem.hint(hint)
@@ -112,7 +118,8 @@ fn sample(format: &str) -> &'static str {
 pub(super) fn example(path: &Path, key: &str) -> String {
     match key {
         "store" => format!(
-            "add a table `[{path}.store.file]` with `path = \"/var/lib/bearward/NAME.grant\"`"
+            "add a table `[{}.store.file]` with `path = \"/var/lib/bearward/NAME.grant\"`",
+            path.names()
         ),
         "client_id" => String::from(
             "add `client_id = \"…\"`, the name the authorization server knows the service by",
