@@ -18,7 +18,9 @@
 //! | | [`drain`] | one signal to stop, one way to know that all have |
 //! | | [`ready`] | who still blocks readiness |
 //! | 1 words | [`config`] | the configuration file as typed vocabulary |
-//! | 2 kit | [`oauth`] | the protocol as pure functions |
+//! | 2 kit | [`tls`] | TLS configurations from files |
+//! | | [`oauth`] | the protocol as pure functions |
+//! | 3 wires | [`upstream`] | far side: dial, TLS, ALPN |
 //! | 4 offices | [`store`] | where a grant's record is kept |
 
 pub mod backoff;
@@ -28,3 +30,5 @@ pub mod oauth;
 pub mod ready;
 pub mod secret;
 pub mod store;
+pub mod tls;
+pub mod upstream;

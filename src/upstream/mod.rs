@@ -1,0 +1,7 @@
+//! The far side: dialling an upstream.
+
+mod dial;
+mod wire;
+
+pub use dial::{DialError, DialFailure, Dialer};
+pub use wire::Wire;
