@@ -20,12 +20,16 @@
 //! | 1 words | [`config`] | the configuration file as typed vocabulary |
 //! | 2 kit | [`tls`] | TLS configurations from files |
 //! | | [`oauth`] | the protocol as pure functions |
-//! | 3 wires | [`upstream`] | far side: dial, TLS, ALPN |
+//! | | [`body`] | patience between a body's pieces, and a first piece taken early |
+//! | 3 wires | [`listen`] | near side: bind, accept, serve, limits, goodbye |
+//! | | [`upstream`] | far side: dial, TLS, ALPN |
 //! | 4 offices | [`store`] | where a grant's record is kept |
 
 pub mod backoff;
+pub mod body;
 pub mod config;
 pub mod drain;
+pub mod listen;
 pub mod oauth;
 pub mod ready;
 pub mod secret;

@@ -1,0 +1,144 @@
+//! A request's body on its way in.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::pulse::Pulse;
+use crate::body::Patience;
+
+/// A request's body, with the limits that the configuration sets: never more bytes than
+/// `max_body`, never a longer silence than `body_timeout`. It ends after its first error.
+#[derive(Debug)]
+pub struct Inbound {
+    body: Incoming,
+    patience: Patience,
+    received: u64,
+    max: u64,
+    ended: bool,
+    pulse: Arc<Pulse>,
+}
+
+impl Inbound {
+    pub(super) fn new(
+        body: Incoming,
+        max: u64,
+        timeout: Option<Duration>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
+        Self {
+            body,
+            patience: Patience::new(timeout),
+            received: 0,
+            max,
+            ended: false,
+            pulse,
+        }
+    }
+
+    /// True when the length that the client declared is beyond the limit, so that the request
+    /// can be refused before anything of the body is asked for (RFC 9110 §10.1.1).
+    pub fn too_large_declared(&self) -> bool {
+        self.received == 0 && self.body.size_hint().lower() > self.max
+    }
+
+    /// The bytes that came so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Counts a piece, or refuses it.
+    fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, InboundError> {
+        let count = frame.data_ref().map_or(0, Bytes::len) as u64;
+        self.received = self.received.saturating_add(count);
+        if self.received > self.max {
+            return Err(InboundError::TooLarge);
+        }
+        Ok(frame)
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = InboundError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let outcome = match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(None) => {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                this.patience.restored();
+                this.counted(frame)
+            }
+            Poll::Ready(Some(Err(error))) => Err(InboundError::Cut(error)),
+            Poll::Pending if this.patience.poll_lost(cx).is_ready() => Err(InboundError::TooSlow),
+            Poll::Pending => return Poll::Pending,
+        };
+        if outcome.is_err() {
+            this.ended = true;
+            this.pulse.left_unread();
+        }
+        Poll::Ready(Some(outcome))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            self.pulse.left_unread();
+        }
+    }
+}
+
+/// Why a request's body did not arrive whole. Each is the client's doing.
+#[derive(Debug)]
+pub enum InboundError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// The client was silent for too long.
+    TooSlow,
+    /// The connection broke, or the body's framing did.
+    Cut(hyper::Error),
+}
+
+impl fmt::Display for InboundError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the request's body is larger than the limit",
+            Self::TooSlow => "the request's body did not arrive in time",
+            Self::Cut(_) => "the request's body was cut",
+        })
+    }
+}
+
+impl std::error::Error for InboundError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::TooLarge | Self::TooSlow => None,
+            Self::Cut(error) => Some(error),
+        }
+    }
+}
