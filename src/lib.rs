@@ -17,12 +17,13 @@
 //! | | [`backoff`] | bounded, jittered waits |
 //! | | [`drain`] | one signal to stop, one way to know that all have |
 //! | | [`ready`] | who still blocks readiness |
+//! | | [`seldom`] | a future beside a busy one, polled only when it asks |
 //! | 1 words | [`config`] | the configuration file as typed vocabulary |
 //! | 2 kit | [`tls`] | TLS configurations from files |
 //! | | [`oauth`] | the protocol as pure functions |
 //! | | [`body`] | patience between a body's pieces, and a first piece taken early |
 //! | 3 wires | [`listen`] | near side: bind, accept, serve, limits, goodbye |
-//! | | [`upstream`] | far side: dial, TLS, ALPN |
+//! | | [`upstream`] | far side: dial, TLS, ALPN, pools |
 //! | 4 offices | [`store`] | where a grant's record is kept |
 
 pub mod backoff;
@@ -33,6 +34,7 @@ pub mod listen;
 pub mod oauth;
 pub mod ready;
 pub mod secret;
+pub mod seldom;
 pub mod store;
 pub mod tls;
 pub mod upstream;

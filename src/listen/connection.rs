@@ -16,11 +16,11 @@ use tokio::time::timeout;
 
 use super::outbound::Outbound;
 use super::pulse::Pulse;
-use super::seldom::Seldom;
 use super::sniff::{self, Protocol};
 use super::wire::Wire;
 use super::{Closed, Handler, Hangup, Inbound, Limits, Metrics};
 use crate::drain::Tasks;
+use crate::seldom::Seldom;
 
 /// How long a last word to the client may take, and how long we listen for what it is still
 /// sending before we close: closing with unread bytes would make the system send a reset,

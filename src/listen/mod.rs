@@ -16,7 +16,6 @@ mod limits;
 mod metrics;
 mod outbound;
 mod pulse;
-mod seldom;
 mod sniff;
 mod wire;
 

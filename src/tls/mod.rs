@@ -42,6 +42,16 @@ impl Alpn {
     }
 }
 
+impl From<config::HttpVersion> for Alpn {
+    fn from(version: config::HttpVersion) -> Self {
+        match version {
+            config::HttpVersion::Auto => Self::Either,
+            config::HttpVersion::Http1 => Self::Http1,
+            config::HttpVersion::Http2 => Self::Http2,
+        }
+    }
+}
+
 /// The client configuration that `settings` describe; reads the files they name, so not for
 /// the request path. It offers no protocol by ALPN yet, see [`with_alpn`].
 pub fn client(settings: &config::Tls) -> Result<Arc<ClientConfig>, Error> {

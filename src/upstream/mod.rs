@@ -1,7 +1,214 @@
-//! The far side: dialling an upstream.
+//! The far side: dial, TLS, ALPN, pools for HTTP/1.1 and HTTP/2.
+//!
+//! A call's way: [`Upstream::send`] leases a connection from the pool, or dials one → hyper
+//! writes the request → its head comes back with an [`Answer`] as body, which gives the
+//! connection back at its end.
+//!
+//! What always holds: a request that was not written is sent again on another connection, here
+//! and silently; one that was written, even in part, never is: [`SendError`] says what is known
+//! and the caller decides. A call boxes nothing, spawns nothing and arms no timer (HTTP/1.1).
+//! No answer whose framing two parties could read differently gets through.
 
+mod answer;
 mod dial;
+mod error;
+mod framing;
+mod http1;
+mod http2;
+mod idle;
+mod metrics;
+mod outgoing;
+mod pool;
+mod progress;
 mod wire;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Parts, PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use http_body::Body;
+
+use self::pool::{Lease, Pool};
+use crate::config;
+use crate::drain::Tasks;
+
+pub use answer::{Answer, AnswerError};
 pub use dial::{DialError, DialFailure, Dialer};
+pub use error::SendError;
+pub use metrics::Metrics;
 pub use wire::Wire;
+
+/// New connections that may turn out dead before anything was written, until we give up.
+/// Connections from the pool do not count: each that is dead is one less.
+const FRESH_ATTEMPTS: u32 = 2;
+
+/// A request's body that an upstream can be sent.
+pub trait SendBody:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+impl<B> SendBody for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
+/// What an upstream is told about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The route's name in metrics.
+    pub route: Arc<str>,
+    /// Where it is. What it offers by ALPN must fit `http`, see [`crate::tls::Alpn`].
+    pub dialer: Dialer,
+    /// The protocol.
+    pub http: config::HttpVersion,
+    /// What is kept for the next call.
+    pub pool: config::Pool,
+    /// Time from the request's end to the head of the answer.
+    pub response_timeout: Option<Duration>,
+    /// Time between two pieces of the answer's body.
+    pub body_timeout: Option<Duration>,
+}
+
+/// One upstream, as one worker sees it. Cheap to clone; clones share the connections.
+#[derive(Debug)]
+pub struct Upstream<B: SendBody> {
+    pool: Arc<Pool<B>>,
+}
+
+impl<B: SendBody> Clone for Upstream<B> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: Arc::clone(&self.pool),
+        }
+    }
+}
+
+/// What came of trying to send a call on a connection.
+enum Outcome<T, R> {
+    /// An answer.
+    Done(T),
+    /// Nothing was written; the request is as before.
+    Unsent(R, hyper::Error),
+    /// No answer.
+    Failed(SendError),
+}
+
+/// Whether a connection has carried a call before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    First,
+    Again,
+}
+
+impl<B: SendBody> Upstream<B> {
+    /// Connects to nobody yet.
+    pub fn new(settings: Settings, tasks: Tasks, metrics: &Metrics) -> Self {
+        let metrics = metrics.of(&settings.route);
+        Self {
+            pool: Arc::new(Pool::new(settings, tasks, metrics)),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer. Dropping the future ends the call.
+    ///
+    /// Of the request's URI only path and query are used; scheme and authority are the
+    /// upstream's, and so is `Host` where none is set.
+    pub async fn send(&self, request: Request<B>) -> Result<Response<Answer<B>>, SendError> {
+        let mut request = request;
+        let mut fresh = 0;
+        loop {
+            let lease = self.pool.lease().await?;
+            let (outcome, usage) = self.try_send(request, lease).await;
+            match outcome {
+                Outcome::Done(response) => return Ok(response),
+                Outcome::Failed(error) => return Err(error),
+                Outcome::Unsent(back, _) if usage == Usage::Again => request = back,
+                Outcome::Unsent(back, _) if fresh + 1 < FRESH_ATTEMPTS => {
+                    request = back;
+                    fresh += 1;
+                }
+                Outcome::Unsent(_, source) => {
+                    let reused = false;
+                    return Err(SendError::Closed { reused, source });
+                }
+            }
+        }
+    }
+
+    async fn try_send(
+        &self,
+        request: Request<B>,
+        lease: Lease<B>,
+    ) -> (Outcome<Response<Answer<B>>, Request<B>>, Usage) {
+        let settings = &self.pool.settings;
+        let (outcome, lease, usage) = match lease {
+            Lease::Own(mut own) => {
+                let usage = own.connection.usage();
+                let outcome = own.connection.call(self.for_http1(request)).await;
+                (outcome, Lease::Own(own), usage)
+            }
+            Lease::Share { mut channel, usage } => {
+                let limit = settings.response_timeout;
+                let request = self.for_http2(request);
+                let outcome = channel.call(request, limit, usage).await;
+                (outcome, Lease::Share { channel, usage }, usage)
+            }
+        };
+        let outcome = match outcome {
+            Outcome::Done(response) => {
+                Outcome::Done(response.map(|body| Answer::new(body, settings.body_timeout, lease)))
+            }
+            Outcome::Unsent(request, error) => Outcome::Unsent(request, error),
+            Outcome::Failed(error) => Outcome::Failed(error),
+        };
+        (outcome, usage)
+    }
+
+    /// Origin form, with `Host` (RFC 9112 §3.2.1).
+    fn for_http1(&self, mut request: Request<B>) -> Request<B> {
+        *request.version_mut() = Version::HTTP_11;
+        if request.uri().authority().is_some() {
+            let target = target(request.uri());
+            *request.uri_mut() = Uri::from(target);
+        }
+        if !request.headers().contains_key(HOST) {
+            let authority = self.origin().authority.as_ref().map(ToString::to_string);
+            let host = authority.and_then(|text| HeaderValue::try_from(text).ok());
+            request.headers_mut().extend(host.map(|host| (HOST, host)));
+        }
+        request
+    }
+
+    /// Scheme and authority beside the path, without `Host` (RFC 9113 §8.3.1).
+    fn for_http2(&self, mut request: Request<B>) -> Request<B> {
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(HOST);
+        let mut parts = self.origin();
+        parts.path_and_query = Some(target(request.uri()));
+        // An origin with a path is a URI.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        request
+    }
+
+    fn origin(&self) -> Parts {
+        self.pool.settings.dialer.url().uri().clone().into_parts()
+    }
+}
+
+fn target(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
+#[cfg(test)]
+mod tests;

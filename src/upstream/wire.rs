@@ -8,21 +8,48 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::metrics::Open;
+
 /// A connection to an upstream. Writes are vectored, so that a head and a body leave together.
 #[derive(Debug)]
-pub enum Wire {
-    /// Plain TCP.
+pub struct Wire {
+    stream: Stream,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+enum Stream {
     Tcp(TcpStream),
-    /// TLS over TCP. Boxed: its state is twenty times as large.
+    // Boxed: its state is twenty times as large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Wire {
+    pub(super) fn tcp(stream: TcpStream) -> Self {
+        Self {
+            stream: Stream::Tcp(stream),
+            open: None,
+        }
+    }
+
+    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self {
+            stream: Stream::Tls(Box::new(stream)),
+            open: None,
+        }
+    }
+
+    /// Counts as open until the socket is closed, wherever it is then.
+    pub(super) fn counted(mut self, open: Open) -> Self {
+        self.open = Some(open);
+        self
+    }
+
     /// True when ALPN chose HTTP/2.
     pub fn is_h2(&self) -> bool {
-        match self {
-            Self::Tcp(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        match &self.stream {
+            Stream::Tcp(_) => false,
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -30,12 +57,12 @@ impl Wire {
 /// Hands a poll on to whichever stream there is.
 macro_rules! each {
     ($wire:expr, $stream:ident => $call:expr) => {
-        match $wire.get_mut() {
-            Wire::Tcp($stream) => {
+        match &mut $wire.get_mut().stream {
+            Stream::Tcp($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }
-            Wire::Tls($stream) => {
+            Stream::Tls($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }

@@ -95,6 +95,11 @@ impl Dialer {
         &self.target.url
     }
 
+    /// How long a connection may take to stand.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.target.connect_timeout
+    }
+
     /// Opens a connection, within the timeout. Cancel-safe: what was begun is closed.
     pub async fn connect(&self) -> Result<Wire, DialError> {
         let target = &*self.target;
@@ -120,14 +125,14 @@ impl Target {
         // A head and a first chunk leave in one write, so waiting for more never helps.
         stream.set_nodelay(true).map_err(DialError::connect)?;
         let Some(tls) = &self.tls else {
-            return Ok(Wire::Tcp(stream));
+            return Ok(Wire::tcp(stream));
         };
         let stream = tls
             .connector
             .connect(tls.name.clone(), stream)
             .await
             .map_err(DialError::tls)?;
-        Ok(Wire::Tls(Box::new(stream)))
+        Ok(Wire::tls(stream))
     }
 
     async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
@@ -137,4 +142,4 @@ impl Target {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

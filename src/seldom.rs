@@ -1,5 +1,6 @@
-//! A future beside a busy one, polled only when it has asked for it.
+//! A future beside a busy one, polled only when it has asked for it. Pure: no clock, no I/O.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,9 +11,15 @@ use std::task::{Context, Poll, Wake, Waker};
 ///
 /// A connection's task is woken some times per request, its timer and the signal to stop once
 /// in its life. Asking those each time would cost locks; asking the bell costs one load.
-pub(super) struct Seldom<F> {
+pub struct Seldom<F> {
     future: F,
     bell: Option<Arc<Bell>>,
+}
+
+impl<F> fmt::Debug for Seldom<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seldom").finish_non_exhaustive()
+    }
 }
 
 struct Bell {
@@ -32,7 +39,8 @@ impl Wake for Bell {
 }
 
 impl<F> Seldom<F> {
-    pub(super) fn new(future: F) -> Self {
+    /// Will poll `future` when it asks.
+    pub fn new(future: F) -> Self {
         Self { future, bell: None }
     }
 }

@@ -1,0 +1,125 @@
+//! HTTP/1.1 towards an upstream: one call at a time per connection.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::idle::Reusable;
+use super::outgoing::Outgoing;
+use super::progress::Progress;
+use super::{Outcome, SendBody, SendError, Usage, Wire, framing};
+use crate::drain::Tasks;
+use crate::seldom::Seldom;
+
+/// Bytes of an answer's status line and header fields. Twice what servers commonly allow, for
+/// the sake of large cookies; the number of fields stays at hyper's 100, for which it needs no
+/// memory of its own.
+const MAX_HEAD: usize = 128 * 1024;
+
+/// A connection that carries one call at a time. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Connection<B> {
+    send: SendRequest<Outgoing<B>>,
+    opened: Instant,
+    progress: Arc<Progress>,
+    usage: Usage,
+}
+
+impl<B: SendBody> Connection<B> {
+    /// Speaks HTTP/1.1 over `wire`, in a task of its own, which also sees to it that answers
+    /// begin within `response_timeout`.
+    pub(super) async fn open(
+        wire: Wire,
+        response_timeout: Option<Duration>,
+        tasks: &Tasks,
+    ) -> hyper::Result<Self> {
+        let (send, conn) = Builder::new()
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(wire))
+            .await?;
+        let progress = Arc::new(Progress::new());
+        let watched = Arc::clone(&progress);
+        tasks.spawn("upstream connection", async move {
+            let late = pin!(watched.late(response_timeout));
+            tokio::select! {
+                biased;
+                outcome = conn.with_upgrades() => if let Err(error) = outcome {
+                    tracing::debug!(%error, "an upstream connection broke");
+                },
+                // Dropping hyper's half tells the call that waits.
+                () = Seldom::new(late) => {}
+            }
+        });
+        Ok(Self {
+            send,
+            opened: Instant::now(),
+            progress,
+            usage: Usage::First,
+        })
+    }
+
+    /// Sends one call. What was not written comes back with the outcome.
+    pub(super) async fn call(
+        &mut self,
+        request: Request<B>,
+    ) -> Outcome<Response<Incoming>, Request<B>> {
+        let usage = std::mem::replace(&mut self.usage, Usage::Again);
+        self.progress.begun();
+        let request = request.map(|body| Outgoing::new(body, &self.progress));
+        match self.send.try_send_request(request).await {
+            Ok(response) => {
+                self.progress.answered();
+                if framing::is_plain(response.headers()) {
+                    Outcome::Done(response)
+                } else {
+                    Outcome::Failed(SendError::Malformed(None))
+                }
+            }
+            Err(mut error) => match error.take_message().and_then(unwrapped) {
+                Some(request) => Outcome::Unsent(request, error.into_error()),
+                None if self.progress.was_late() => Outcome::Failed(SendError::TimedOut),
+                None => Outcome::Failed(SendError::of(error.into_error(), usage)),
+            },
+        }
+    }
+}
+
+impl<B> Connection<B> {
+    /// Whether it has carried a call before.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// True when it can take the next call at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.send.is_ready()
+    }
+
+    /// Ends when it can take the next call; false if it never will.
+    pub(super) async fn ready(&mut self) -> bool {
+        self.send.ready().await.is_ok()
+    }
+}
+
+impl<B> Reusable for Connection<B> {
+    fn is_open(&self) -> bool {
+        !self.send.is_closed()
+    }
+
+    fn opened(&self) -> Instant {
+        self.opened
+    }
+}
+
+/// The request as it was given to us.
+pub(super) fn unwrapped<B>(request: Request<Outgoing<B>>) -> Option<Request<B>> {
+    let (head, body) = request.into_parts();
+    Some(Request::from_parts(head, body.into_inner()?))
+}

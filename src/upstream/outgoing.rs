@@ -1,0 +1,73 @@
+//! A request's body on its way out, noting whose turn it is.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::progress::Progress;
+
+/// A request's body that tells a [`Progress`] when it has handed something out.
+#[derive(Debug)]
+pub(super) struct Outgoing<B> {
+    // Empty only after `into_inner`.
+    body: Option<B>,
+    progress: Arc<Progress>,
+}
+
+impl<B> Outgoing<B> {
+    pub(super) fn new(body: B, progress: &Arc<Progress>) -> Self {
+        Self {
+            body: Some(body),
+            progress: Arc::clone(progress),
+        }
+    }
+
+    /// The body, untouched; nothing only if it was taken before.
+    pub(super) fn into_inner(mut self) -> Option<B> {
+        self.body.take()
+    }
+}
+
+impl<B> Drop for Outgoing<B> {
+    /// hyper drops a body when it has ended.
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.progress.handed();
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_pending() {
+            self.progress.awaited();
+        } else {
+            self.progress.handed();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
