@@ -122,6 +122,11 @@ impl<B> Channel<B> {
         self.opened
     }
 
+    /// True when both are handles to the same connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.users, &other.users)
+    }
+
     /// True when no call runs on it; asked of the pool's own handle.
     pub(super) fn is_unused(&self) -> bool {
         Arc::strong_count(&self.users) == 1

@@ -42,7 +42,7 @@ pub use metrics::Metrics;
 pub use wire::Wire;
 
 /// New connections that may turn out dead before anything was written, until we give up.
-/// Connections from the pool do not count: each that is dead is one less.
+/// Connections from the pool do not count: each that is dead leaves it.
 const FRESH_ATTEMPTS: u32 = 2;
 
 /// A request's body that an upstream can be sent.
@@ -158,6 +158,9 @@ impl<B: SendBody> Upstream<B> {
                 let limit = settings.response_timeout;
                 let request = self.for_http2(request);
                 let outcome = channel.call(request, limit, usage).await;
+                if let Outcome::Unsent(..) = outcome {
+                    self.pool.forsake(&channel);
+                }
                 (outcome, Lease::Share { channel, usage }, usage)
             }
         };

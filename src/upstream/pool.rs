@@ -300,6 +300,14 @@ impl<B: SendBody> Pool<B> {
         self.sweep_from_now_on(&mut state);
     }
 
+    /// Shares a connection of HTTP/2 no more: it has taken its last call.
+    pub(super) fn forsake(&self, channel: &Channel<B>) {
+        let mut state = self.state();
+        if (state.shared.as_ref()).is_some_and(|shared| shared.channel.is_same(channel)) {
+            state.shared = None;
+        }
+    }
+
     /// Keeps a connection for the next call.
     fn put(self: &Arc<Self>, connection: Connection<B>) {
         if self.tasks.stopping() {

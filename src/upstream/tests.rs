@@ -653,6 +653,27 @@ async fn http2_is_timed_and_ages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_http2_connection_that_ends_is_replaced() {
+    let (listener, url) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
+            let _ = tokio::time::timeout(Duration::from_secs(1), mirror(stream)).await;
+        }
+    });
+    let house = House::new(&url, |settings| settings.http = HttpVersion::Http2);
+    for _ in 0..3 {
+        house.get().await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+        settle().await;
+    }
+    assert_eq!(house.counts()[1..], [3, 0]);
+    let mut never = request(Script::default());
+    *never.uri_mut() = "/never".parse().unwrap();
+    assert_eq!(house.call(never).await.unwrap_err(), "upstream_closed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_dial_for_http2_is_shared() {
     let (listener, url) = listener().await;
     let house = House::new(&url, |settings| {
