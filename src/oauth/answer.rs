@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::oauth::class::Class;
+use crate::oauth::code;
 use crate::secret::Secret;
 
 /// What came of a token request.
@@ -20,7 +22,8 @@ pub enum Answer {
 /// The tokens of a successful answer (RFC 6749 §5.1), told leniently.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tokens {
-    /// The new access token; never empty, never with a character a header cannot carry.
+    /// The new access token: 1 to 64 KiB of visible ASCII and spaces (RFC 6749 §A.12), so that a
+    /// header can carry it.
     pub access_token: Secret<String>,
     /// The new refresh token; nothing means: keep the one you have (absent, null or empty).
     pub refresh_token: Option<Secret<String>>,
@@ -53,39 +56,33 @@ pub struct Failure {
     /// A short code for logs, metrics and the caller: the server's error code cut to a safe
     /// alphabet and length, or our own word (`connect_refused`, `html`, `truncated` …). Never free text.
     pub code: String,
-    /// How long the server asks to be left alone.
+    /// How long the server asks to be left alone; at most an hour.
     pub retry_after: Option<Duration>,
-    /// A new refresh token that came although no usable access token did: it must be kept.
+    /// A new refresh token that came although no usable access token did. The server has rotated:
+    /// the one that was sent is spent, so this one is to be saved, whatever the class.
+    ///
+    /// It never stands beside [`Class::Ambiguous`]: nothing is ambiguous any more once it is known.
     pub rotated: Option<Secret<String>>,
 }
 
-/// What follows from a failed token request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// Nothing was spent: back off and try again.
-    Later,
-    /// The request was sent and may have succeeded: the refresh token may be spent.
-    Ambiguous,
-    /// The server says the grant is dead; to be confirmed once.
-    Dead,
-    /// The client's own credential is refused; the grant is intact.
-    ClientBroken,
-    /// The request itself is refused; only a changed configuration helps.
-    Configuration,
-    /// A refusal nobody has described: back off, never delete.
-    Unknown,
-}
-
-impl Class {
-    /// Its name in logs, metrics and status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Later => "later",
-            Self::Ambiguous => "ambiguous",
-            Self::Dead => "dead",
-            Self::ClientBroken => "client_broken",
-            Self::Configuration => "configuration",
-            Self::Unknown => "unknown",
+impl Failure {
+    /// A failure of this class, told in one of our own words.
+    pub fn new(class: Class, code: impl Into<String>) -> Self {
+        Self {
+            class,
+            code: code.into(),
+            retry_after: None,
+            rotated: None,
         }
+    }
+
+    /// The same failure; its code is replaced where it shows a part of `secret`, for a server
+    /// may quote what was sent to it.
+    #[must_use]
+    pub fn without(mut self, secret: &Secret<String>) -> Self {
+        if code::shows(&self.code, secret.expose()) {
+            code::CONCEALED.clone_into(&mut self.code);
+        }
+        self
     }
 }

@@ -2,7 +2,44 @@
 //!
 //! What always holds: no I/O, no clock and no randomness in here but what is handed in, so that
 //! every case is a table-driven test.
+//!
+//! A refresh goes [`Profile::refresh`] → (the wire) → [`classify`] → [`expires_at`]. Where the
+//! endpoints are is [`Metadata`]'s word. What the *upstream* says of an access token is read by
+//! [`Rejection`].
+
+mod class;
+mod code;
+mod json_path;
+mod predicate;
+mod rules;
+
+mod client_auth;
+mod draft;
+mod request;
 
 mod answer;
+mod classify;
+mod content;
+mod reading;
+mod refusal;
+mod retry_after;
 
-pub use answer::{Answer, Class, Expires, Failure, Tokens};
+mod jwt;
+mod lifetime;
+
+mod challenge;
+mod metadata;
+mod rejection;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, Expires, Failure, Tokens};
+pub use class::Class;
+pub use classify::{Reply, classify, classify_cut};
+pub use json_path::{JsonPath, MalformedPath};
+pub use lifetime::expires_at;
+pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
+pub use rejection::{Rejection, Verdict};
+pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, metadata_request};
+pub use rules::{ResponseRules, SectionError};

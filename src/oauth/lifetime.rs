@@ -1,0 +1,98 @@
+//! When an access token ends, from all that is known about it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::oauth::answer::{Expires, Tokens};
+use crate::oauth::jwt;
+
+/// When the access token ends; nothing: never, as far as anybody knows.
+///
+/// Asked in this order: the answer's own lifetime, the answer's moment, the token's `exp` if it
+/// is a JWT, the lifetime that the server `last` told, `default`. A lifetime counts from
+/// `sent_at`, just before the request left, so that the error is on the safe side.
+///
+/// A moment that has passed already is not believed: either the token was dead on arrival, and
+/// the upstream will say so, or the clocks differ, and believing it would mean a refresh for
+/// every request.
+pub fn expires_at(
+    tokens: &Tokens,
+    sent_at: Timestamp,
+    last: Option<Duration>,
+    default: Option<Duration>,
+) -> Option<Timestamp> {
+    let ahead = |moment: &Timestamp| *moment > sent_at;
+    let told = match tokens.expires {
+        Expires::In(lifetime) => Some(after(sent_at, lifetime)),
+        Expires::At(moment) => Some(moment).filter(ahead),
+        Expires::Untold => None,
+    };
+    told.or_else(|| jwt::expiry(&tokens.access_token).filter(ahead))
+        .or_else(|| last.or(default).map(|lifetime| after(sent_at, lifetime)))
+}
+
+/// `moment` and `lifetime` together, at most the last moment there is.
+fn after(moment: Timestamp, lifetime: Duration) -> Timestamp {
+    moment.checked_add(lifetime).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn tokens(access_token: &str, expires: Expires) -> Tokens {
+        Tokens {
+            access_token: Secret::new(access_token.to_owned()),
+            refresh_token: None,
+            expires,
+            refresh_expires_in: None,
+            scope: None,
+            captured: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn asks_in_order() {
+        let jwt = |exp: i64| {
+            let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp}}}"));
+            format!("e30.{claims}.x")
+        };
+        let (jwt, old, opaque) = (jwt(5000), jwt(500), String::from("opaque"));
+        let (told, untold) = (Expires::In(Duration::from_secs(10)), Expires::Untold);
+        let moment = |second| Expires::At(at(second));
+        for (token, expires, last, default, wanted) in [
+            (&jwt, told, Some(MINUTE), Some(HOUR), Some(1010)),
+            (&jwt, moment(2000), Some(MINUTE), None, Some(2000)),
+            (&jwt, moment(900), Some(MINUTE), None, Some(5000)),
+            (&jwt, untold, Some(MINUTE), None, Some(5000)),
+            (&old, untold, Some(MINUTE), Some(HOUR), Some(1060)),
+            (&opaque, moment(1000), None, Some(HOUR), Some(4600)),
+            (&opaque, untold, Some(MINUTE), None, Some(1060)),
+            (&opaque, untold, None, Some(HOUR), Some(4600)),
+            (&opaque, untold, None, None, None),
+        ] {
+            let tokens = tokens(token, expires);
+            let found = expires_at(&tokens, at(1000), last, default);
+            assert_eq!(found, wanted.map(at), "{token} {expires:?}");
+        }
+        let endless = tokens("opaque", Expires::In(Duration::MAX));
+        assert_eq!(
+            expires_at(&endless, at(0), None, None),
+            Some(Timestamp::MAX)
+        );
+    }
+}
