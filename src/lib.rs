@@ -17,24 +17,20 @@
 //! | | [`backoff`] | bounded, jittered waits |
 //! | | [`drain`] | one signal to stop, one way to know that all have |
 //! | | [`ready`] | who still blocks readiness |
-//! | | [`seldom`] | a future beside a busy one, polled only when it asks |
 //! | 1 words | [`config`] | the configuration file as typed vocabulary |
 //! | 2 kit | [`tls`] | TLS configurations from files |
 //! | | [`oauth`] | the protocol as pure functions |
-//! | | [`body`] | patience between a body's pieces, and a first piece taken early |
-//! | 3 wires | [`listen`] | near side: bind, accept, serve, limits, goodbye |
-//! | | [`upstream`] | far side: dial, TLS, ALPN, pools |
-//! | 4 offices | [`store`] | where a grant's record is kept |
+//! | 3 wires | [`upstream`] | far side: dial, TLS, ALPN |
+//! | 4 offices | [`issuer`] | the authorization server as calls |
+//! | | [`store`] | where a grant's record is kept |
 
 pub mod backoff;
-pub mod body;
 pub mod config;
 pub mod drain;
-pub mod listen;
+pub mod issuer;
 pub mod oauth;
 pub mod ready;
 pub mod secret;
-pub mod seldom;
 pub mod store;
 pub mod tls;
 pub mod upstream;
