@@ -1,12 +1,15 @@
-//! The tests that use Bearward as its users do.
-
+//! The tests of Bearward as a whole: one binary, one file per concern.
+//!
+//! `practice` is the world around it (an authorization server, an API), `support` starts the
+//! real program between them. Every test that starts it is also a test that it leaks no secret.
+#![allow(unreachable_pub, reason = "a test binary has no callers")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test that cannot go on has failed, and says so"
+    reason = "a test says what it expects and stops where that fails"
 )]
 
-mod config;
+mod house;
