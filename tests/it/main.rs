@@ -12,4 +12,10 @@
     reason = "a test says what it expects and stops where that fails"
 )]
 
+#[path = "../practice/mod.rs"]
+mod practice;
+mod support;
+
 mod house;
+mod practice_tls;
+mod practice_world;

@@ -1,0 +1,24 @@
+//! What the tests stand on: the real program as a child process, an HTTP client, a leak search.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a kit: not each test binary of each day uses each tool"
+)]
+
+pub mod client;
+pub mod leaks;
+pub mod settings;
+pub mod sidecar;
+
+mod child;
+mod plan;
+mod program;
+mod said;
+mod wire;
+
+pub use leaks::Leaks;
+pub use plan::SidecarBuilder;
+pub use program::{Exit, bearward};
+pub use said::{Event, Metrics};
+pub use settings::Settings;
+pub use sidecar::Sidecar;

@@ -1,0 +1,206 @@
+//! A sidecar before it runs: its folder, its configuration, its secrets.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::child::Captured;
+use super::client::{self, Address};
+use super::leaks::Leaks;
+use super::program::{self, Exit};
+use super::said::Event;
+use super::settings::{Settings, quoted};
+use super::sidecar::{GRANT, Sidecar, TAIL};
+use crate::practice::{ClientAuth, Issuer, Secrets};
+
+/// How a [`Sidecar`] is set up.
+#[derive(Debug)]
+pub struct SidecarBuilder {
+    pub(super) home: TempDir,
+    pub(super) settings: Settings,
+    pub(super) leaks: Leaks,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) program: PathBuf,
+}
+
+impl SidecarBuilder {
+    /// Everything on loopback at ports the system chooses, all events logged.
+    pub(super) fn new() -> Self {
+        let home = TempDir::new().unwrap();
+        let mut settings = Settings::default();
+        settings.lay(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\nlevel = \"trace\"\nrequests = true",
+        );
+        let store = home.path().join("grant").join("crm.grant");
+        let store = quoted(store.to_str().unwrap());
+        settings.lay_grant(GRANT, &format!("store.file.path = {store}"));
+        settings.lay_route(&format!("path = \"/\"\ngrant = {}", quoted(GRANT)));
+        Self {
+            home,
+            settings,
+            leaks: Leaks::default(),
+            environment: Vec::new(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_bearward")),
+        }
+    }
+
+    /// Keeps a grant of `issuer`, and begins with its newest refresh token.
+    pub fn issuer(self, issuer: &Issuer) -> Self {
+        let auth = match issuer.client_auth() {
+            ClientAuth::RawBasic => {
+                "client_auth = \"client_secret_basic\"\nbasic_encoding = \"raw\""
+            }
+            ClientAuth::Basic => "client_auth = \"client_secret_basic\"",
+            ClientAuth::Post => "client_auth = \"client_secret_post\"",
+            ClientAuth::None => "client_auth = \"none\"",
+        };
+        self.watch(issuer.secrets())
+            .client(issuer.url(), issuer.client_id(), issuer.client_secret())
+            .grant(auth)
+            .seed(&issuer.refresh_token())
+    }
+
+    /// Keeps a grant of the authorization server at `url`, as this client.
+    pub fn client(self, url: &str, id: &str, secret: Option<&str>) -> Self {
+        let ids = format!("issuer = {}\nclient_id = {}", quoted(url), quoted(id));
+        let built = self.grant(&ids);
+        let Some(secret) = secret else { return built };
+        let path = built.secret_file("client-secret", secret);
+        built.grant(&format!("client_secret = {{ file = {} }}", quoted(path)))
+    }
+
+    /// Begins with this refresh token.
+    pub fn seed(self, refresh_token: &str) -> Self {
+        let path = self.secret_file("seed", refresh_token);
+        self.grant(&format!("seed.refresh_token.file = {}", quoted(path)))
+    }
+
+    /// Sends every call to `url`.
+    pub fn upstream(self, url: &str) -> Self {
+        let piece = format!("upstream = {}", quoted(url));
+        self.route(&piece)
+    }
+
+    /// Seals the store with a key made by `bearward keygen`.
+    pub async fn sealed(self) -> Self {
+        let key = program::run(&self.program, &["keygen"], "").await;
+        assert_eq!(key.code, Some(0), "{}", key.stderr);
+        let path = self.secret_file("store-key", key.stdout.trim());
+        self.grant(&format!("store.file.key.file = {}", quoted(path)))
+    }
+
+    /// Lays a piece of TOML over the grant's table.
+    pub fn grant(mut self, toml: &str) -> Self {
+        self.settings.lay_grant(GRANT, toml);
+        self
+    }
+
+    /// Lays a piece of TOML over the first route.
+    pub fn route(mut self, toml: &str) -> Self {
+        self.settings.lay_route(toml);
+        self
+    }
+
+    /// Lays a piece of TOML over the whole file.
+    pub fn config(mut self, toml: &str) -> Self {
+        self.settings.lay(toml);
+        self
+    }
+
+    /// Sets an environment variable of the program.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Looks for these secrets too, when all is over.
+    pub fn watch(self, secrets: &Secrets) -> Self {
+        self.leaks.watch(secrets);
+        self
+    }
+
+    /// The folder that it lives in.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Writes a file that holds a secret, and looks for that when all is over.
+    pub fn secret_file(&self, name: &str, secret: &str) -> String {
+        self.leaks.keep(secret);
+        let path = self.home.path().join(name);
+        program::write_private(&path, secret);
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Starts and waits until it is ready.
+    pub async fn start(self) -> Sidecar {
+        let sidecar = self.start_unready().await;
+        sidecar.ready().await;
+        sidecar
+    }
+
+    /// Starts and waits until it listens; what readiness waits for may still be missing.
+    pub async fn start_unready(self) -> Sidecar {
+        self.settings.write(&self.config_file());
+        let (process, proxy, admin) = self.launch().await;
+        Sidecar::new(self, process, [proxy, admin])
+    }
+
+    /// Starts where that must fail, and tells how it ended.
+    pub async fn start_failing(self) -> Exit {
+        self.settings.write(&self.config_file());
+        let mut process = Captured::start(&mut self.run()).unwrap();
+        let Some(status) = process.wait().await else {
+            panic!("it runs although it must not:\n{}", process.tail(TAIL));
+        };
+        let exit = Exit {
+            code: status.code(),
+            stdout: process.stdout().all().join("\n"),
+            stderr: process.stderr().all().join("\n"),
+        };
+        let texts = [("stdout", exit.stdout.as_str()), ("stderr", &exit.stderr)];
+        assert_eq!(self.leaks.find(texts), Vec::<String>::new());
+        exit
+    }
+
+    /// The configuration file.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.home.path().join("bearward.toml")
+    }
+
+    fn run(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.config_file())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the program and waits until its log says where it listens.
+    pub(super) async fn launch(&self) -> (Captured, Address, Address) {
+        let mut process = Captured::start(&mut self.run()).unwrap();
+        let room = |lines: &[String], room: &str| {
+            let event = lines.iter().filter_map(|line| Event::parse(line));
+            let mut heard = event.filter(|event| event.message == "listening");
+            let event = heard.find(|event| event.field("room") == room)?;
+            Some(Address::parse(&event.field("address")))
+        };
+        let patience = Instant::now() + client::PATIENCE;
+        loop {
+            let lines = process.stderr().all();
+            if let (Some(proxy), Some(admin)) = (room(&lines, "proxy"), room(&lines, "admin")) {
+                return (process, proxy, admin);
+            }
+            if !process.runs() || Instant::now() > patience {
+                process.end();
+                panic!("it does not listen:\n{}", process.tail(TAIL));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
