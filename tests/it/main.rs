@@ -17,5 +17,6 @@ mod practice;
 mod support;
 
 mod house;
+mod oidc_provider;
 mod practice_tls;
 mod practice_world;

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod leaks;
+pub mod oidc;
 pub mod settings;
 pub mod sidecar;
 
@@ -17,6 +18,7 @@ mod said;
 mod wire;
 
 pub use leaks::Leaks;
+pub use oidc::OidcProvider;
 pub use plan::SidecarBuilder;
 pub use program::{Exit, bearward};
 pub use said::{Event, Metrics};

@@ -1,0 +1,314 @@
+//! `oidc-provider`, a certified authorization server, as a child process.
+//!
+//! What always holds: it ends with the test that started it, by force or because its standard
+//! input ends; and a machine that cannot run it fails the test instead of skipping it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::Request;
+use serde_json::{Value, json};
+
+use super::child::Captured;
+use super::client::{self, Address, Answer, Sent};
+use crate::practice::Secrets;
+
+/// Where the scripted person is sent at the end; nobody listens there.
+const REDIRECT: &str = "http://127.0.0.1/callback";
+
+/// A running `oidc-provider`.
+pub struct OidcProvider {
+    process: Captured,
+    issuer: String,
+    address: Address,
+    secrets: Secrets,
+}
+
+/// A client of an [`OidcProvider`].
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Its identifier.
+    pub id: String,
+    /// Its secret; a public client has none.
+    pub secret: Option<String>,
+}
+
+/// How an [`OidcProvider`] is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seconds that an access token lives.
+    pub access_token_lifetime: u32,
+    /// Whether each refresh gives a new refresh token.
+    pub rotate: bool,
+    /// Its clients.
+    pub clients: Vec<Registered>,
+}
+
+impl OidcProvider {
+    /// Starts it and waits until it listens.
+    pub async fn start(options: Options) -> Self {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/oidc");
+        assert!(
+            folder.join("node_modules/oidc-provider").is_dir(),
+            "oidc-provider is not installed\nhint: start the tests with `tests/run`, which installs it"
+        );
+        let secrets = Secrets::default();
+        let clients: Vec<Value> = options.clients.iter().map(Registered::json).collect();
+        for secret in options.clients.iter().filter_map(|c| c.secret.as_ref()) {
+            secrets.keep(secret.clone());
+        }
+        let settings = json!({
+            "accessTokenLifetime": options.access_token_lifetime,
+            "rotate": options.rotate,
+            "clients": clients,
+        });
+        let mut command = Command::new("node");
+        command
+            .arg("server.mjs")
+            .arg(settings.to_string())
+            .current_dir(folder);
+        let process = Captured::start(&mut command).unwrap_or_else(|error| {
+            panic!("node does not start: {error}\nhint: start the tests with `tests/run`, which says what is missing")
+        });
+        let listening = |line: &String| told(line, "listening");
+        let lines = process
+            .stdout()
+            .until(|lines| lines.iter().any(|line| listening(line).is_some()));
+        let Ok(lines) = lines.await else {
+            panic!("oidc-provider does not listen:\n{}", process.tail(40));
+        };
+        let event = lines.iter().find_map(listening).unwrap();
+        let issuer = event["issuer"].as_str().unwrap().to_owned();
+        Self {
+            process,
+            address: Address::parse(&issuer),
+            issuer,
+            secrets,
+        }
+    }
+
+    /// The issuer identifier.
+    pub fn url(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Every secret that went through this kit.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// All events of this name so far: `grant.success`, `grant.error`, `grant.revoked` …
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        let lines = self.process.stdout().all();
+        lines.iter().filter_map(|line| told(line, name)).collect()
+    }
+
+    /// Waits until there are `count` events of this name, and gives them.
+    pub async fn reaches(&self, name: &str, count: usize) -> Vec<Value> {
+        let enough = |lines: &[String]| {
+            let like = lines.iter().filter(|line| told(line, name).is_some());
+            like.count() >= count
+        };
+        self.process.stdout().until(enough).await.unwrap();
+        self.events(name)
+    }
+
+    /// Goes through login and consent as a person would, with PKCE (RFC 7636), and gives the
+    /// first refresh token.
+    pub async fn consent(&self, registered: &Registered) -> String {
+        let verifier = self.secrets.make("", 64).replace(['+', '/'], "-");
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("client_id", &registered.id)
+            .append_pair("response_type", "code")
+            .append_pair("redirect_uri", REDIRECT)
+            .append_pair("scope", "openid offline_access")
+            // Without it `offline_access` is dropped (OpenID Connect Core §11).
+            .append_pair("prompt", "consent")
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256")
+            .finish();
+        let code = self.browse(&format!("/auth?{query}")).await;
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", REDIRECT),
+            ("code_verifier", &verifier),
+        ];
+        let answer = self.token(registered, &fields).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["refresh_token"]
+            .as_str()
+            .expect("a refresh token")
+            .to_owned()
+    }
+
+    /// Spends a refresh token (RFC 6749 §6).
+    pub async fn refresh(&self, registered: &Registered, refresh_token: &str) -> Answer {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+        ];
+        self.token(registered, &fields).await
+    }
+
+    /// True when it says that the token is good (RFC 7662 §2.2).
+    pub async fn is_active(&self, registered: &Registered, token: &str) -> bool {
+        let answer = self
+            .post("/token/introspection", registered, &[("token", token)])
+            .await;
+        answer.json()["active"] == json!(true)
+    }
+
+    async fn token(&self, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
+        let answer = self.post("/token", registered, fields).await;
+        if answer.status == 200 {
+            let json = answer.json();
+            let tokens = ["access_token", "refresh_token"].map(|name| json[name].as_str());
+            for token in tokens.into_iter().flatten() {
+                self.secrets.keep(token);
+            }
+        }
+        answer
+    }
+
+    async fn post(&self, path: &str, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
+        let mut all = fields.to_vec();
+        if registered.secret.is_none() {
+            all.push(("client_id", &registered.id));
+        }
+        let mut request = client::form(path, &all);
+        if let Some(secret) = &registered.secret {
+            let basic = STANDARD.encode(format!("{}:{secret}", registered.id));
+            let value = format!("Basic {basic}").parse().unwrap();
+            request.headers_mut().insert("authorization", value);
+        }
+        client::call(&self.address, request).await.unwrap()
+    }
+
+    /// Follows redirects and fills forms until it is sent back with a code.
+    async fn browse(&self, start: &str) -> String {
+        let mut browser = Browser {
+            address: &self.address,
+            cookies: BTreeMap::new(),
+        };
+        let mut answer = browser.go(client::get(start)).await;
+        for _ in 0..12 {
+            let request = match answer.header("location") {
+                Some(location) if location.starts_with(REDIRECT) => return code(location),
+                Some(location) => client::get(self.path(location)),
+                None => self.filled(&answer.text()),
+            };
+            answer = browser.go(request).await;
+        }
+        panic!("login and consent lead nowhere: {}", answer.text());
+    }
+
+    /// The form on a page of login or consent, filled in.
+    fn filled(&self, page: &str) -> Request<Sent> {
+        let action = between(page, "action=\"", "\"");
+        let prompt = between(page, "name=\"prompt\" value=\"", "\"");
+        let fields = [("prompt", prompt), ("login", "ada"), ("password", "any")];
+        client::form(self.path(action), &fields)
+    }
+
+    /// The path of one of its URLs.
+    fn path<'a>(&self, url: &'a str) -> &'a str {
+        url.strip_prefix(self.issuer.as_str()).unwrap_or(url)
+    }
+}
+
+impl Registered {
+    /// A client with a secret, which it shows in the header (`client_secret_basic`).
+    pub fn confidential(id: &str) -> Self {
+        let random = std::iter::repeat_with(fastrand::alphanumeric).take(40);
+        Self {
+            id: id.to_owned(),
+            secret: Some(random.collect()),
+        }
+    }
+
+    /// A client without a secret.
+    pub fn public(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            secret: None,
+        }
+    }
+
+    /// RFC 7591 §2.
+    fn json(&self) -> Value {
+        let mut client = json!({
+            "client_id": self.id,
+            "redirect_uris": [REDIRECT],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+        });
+        match &self.secret {
+            Some(secret) => {
+                client["client_secret"] = json!(secret);
+                client["token_endpoint_auth_method"] = json!("client_secret_basic");
+            }
+            None => client["token_endpoint_auth_method"] = json!("none"),
+        }
+        client
+    }
+}
+
+/// A browser without a screen: cookies, no redirects by itself.
+struct Browser<'a> {
+    address: &'a Address,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    async fn go(&mut self, mut request: Request<Sent>) -> Answer {
+        let pairs = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let cookie = pairs.collect::<Vec<_>>().join("; ");
+        request
+            .headers_mut()
+            .insert("cookie", cookie.parse().unwrap());
+        let answer = client::call(self.address, request).await.unwrap();
+        for cookie in answer.headers.get_all("set-cookie") {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+}
+
+/// The code that an authorization answer brings (RFC 6749 §4.1.2).
+fn code(location: &str) -> String {
+    let query = location.strip_prefix(REDIRECT);
+    let query = query.unwrap_or_else(|| panic!("sent elsewhere: {location}"));
+    let mut pairs = form_urlencoded::parse(query.trim_start_matches('?').as_bytes());
+    match pairs.find(|(name, _)| name == "code") {
+        Some((_, code)) => code.into_owned(),
+        None => panic!("no code: {query}"),
+    }
+}
+
+fn told(line: &str, name: &str) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    (event["event"] == name).then_some(event)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no `{start}` in: {text}"));
+    rest.split(end).next().unwrap()
+}
