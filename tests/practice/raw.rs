@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -174,7 +174,9 @@ impl Raw {
         let bytes = buffer.get(..length).filter(|bytes| !bytes.is_empty())?;
         self.unread.extend_from_slice(bytes);
         self.received.update(self.place, |received| {
-            *received = [received.as_ref(), bytes].concat().into();
+            let mut all = BytesMut::from(std::mem::take(received));
+            all.extend_from_slice(bytes);
+            *received = all.freeze();
         });
         Some(())
     }

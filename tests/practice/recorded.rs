@@ -132,7 +132,7 @@ impl Tap {
                 recorded.length += data.len() as u64;
                 let room = KEPT.saturating_sub(recorded.body.len());
                 let mut body = BytesMut::from(std::mem::take(&mut recorded.body));
-                body.extend(data.iter().take(room));
+                body.extend_from_slice(data.get(..room).unwrap_or(data));
                 recorded.body = body.freeze();
             }
             if let Some(trailers) = frame.trailers_ref() {
