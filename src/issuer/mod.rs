@@ -112,6 +112,13 @@ impl Issuer {
         }
     }
 
+    /// The hash of the client's secret as it is now; nothing where there is none to read. It
+    /// tells when a refused client may be tried again.
+    pub fn secret_hash(&self) -> Option<String> {
+        let secret = self.sources.read().ok()?.client_secret?;
+        Some(secret.hash())
+    }
+
     /// Asks the issuer where its endpoints are, and remembers its token endpoint.
     pub async fn discover(&self) -> Result<Metadata, DiscoveryError> {
         self.discover_until(Instant::now() + self.timeout).await

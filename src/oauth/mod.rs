@@ -3,7 +3,7 @@
 //! What always holds: no I/O, no clock and no randomness in here but what is handed in, so that
 //! every case is a table-driven test.
 //!
-//! A refresh goes [`Profile::refresh`] → (the wire) → [`classify`] → [`expires_at`]. Where the
+//! A refresh goes [`Profile::refresh`] → (the wire) → [`classify()`] → [`expires_at`]. Where the
 //! endpoints are is [`Metadata`]'s word. What the *upstream* says of an access token is read by
 //! [`Rejection`].
 

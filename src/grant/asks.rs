@@ -1,0 +1,54 @@
+//! What handles ask of a keeper, on a slate and not in a queue: ten thousand asks take the room
+//! of one.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::event::Standing;
+use super::keeper::Parts;
+
+/// What handles ask of the keeper; asking many times is asking once.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    pending: Mutex<Pending>,
+    call: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) wanted: bool,
+    pub(super) rejected: Option<(u64, Standing)>,
+    pub(super) parts: Option<Box<Parts>>,
+    pub(super) retire: bool,
+}
+
+impl Asks {
+    pub(super) fn ask(&self, rejected: Option<(u64, Standing)>) {
+        self.change(|pending| match rejected {
+            Some(rejected) => pending.rejected = pending.rejected.max(Some(rejected)),
+            None => pending.wanted = true,
+        });
+    }
+
+    pub(super) fn reconfigure(&self, parts: Parts) {
+        self.change(|pending| pending.parts = Some(Box::new(parts)));
+    }
+
+    pub(super) fn retire(&self) {
+        self.change(|pending| pending.retire = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        self.call.notify_one();
+    }
+
+    pub(super) async fn called(&self) {
+        self.call.notified().await;
+    }
+
+    pub(super) fn take(&self) -> Pending {
+        std::mem::take(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,78 @@
+//! The map of current access tokens.
+//!
+//! Moka is the map and an outer bound of lifetime. Whether a token lives is decided by our own
+//! clock ([`Token::lives_at`]), and single-flight lives in the keeper: moka's own would start a
+//! second refresh when the first caller goes away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::Expiry;
+use tokio::time::Instant;
+
+use super::Token;
+use crate::config::GrantName;
+
+/// The most grants whose tokens are held at once.
+const CAPACITY: u64 = 10_000;
+
+/// The current access token of each grant. Cloning gives another handle to the same map.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    tokens: moka::sync::Cache<GrantName, Arc<Token>>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let tokens = moka::sync::Cache::builder()
+            .max_capacity(CAPACITY)
+            .expire_after(Outer)
+            .build();
+        Self { tokens }
+    }
+}
+
+impl Cache {
+    /// The token that was put in last, living or not.
+    pub fn token(&self, grant: &GrantName) -> Option<Arc<Token>> {
+        self.tokens.get(grant)
+    }
+
+    /// Puts a token in; only the grant's keeper does, so an older one never follows a newer.
+    pub(super) fn put(&self, grant: GrantName, token: Arc<Token>) {
+        self.tokens.insert(grant, token);
+    }
+}
+
+/// Drops a token that has ended. Both creation and update set the time: with only the first, a
+/// successor would be dropped at its predecessor's end.
+struct Outer;
+
+impl Outer {
+    fn left(token: &Token) -> Option<Duration> {
+        token
+            .ends
+            .map(|ends| ends.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Expiry<GrantName, Arc<Token>> for Outer {
+    fn expire_after_create(
+        &self,
+        _: &GrantName,
+        token: &Arc<Token>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        Self::left(token)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &GrantName,
+        token: &Arc<Token>,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Self::left(token)
+    }
+}

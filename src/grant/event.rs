@@ -1,0 +1,173 @@
+//! The words of the keeper's state machine: what happens to it and what it decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::Margin;
+use crate::oauth::{Answer, Class};
+use crate::secret::Secret;
+use crate::store::{ErrorKind, Record};
+
+/// A moment of the monotonic clock, as the time since some start.
+pub type Moment = Duration;
+
+/// Both clocks: the wall's for what is stored, the monotonic one for waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The monotonic clock.
+    pub mono: Moment,
+}
+
+/// What of the configuration the machine needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How much of a token's life is left when its successor is fetched.
+    pub refresh_before: Margin,
+    /// A token's lifetime where nobody tells one; nothing means for ever.
+    pub default_expires_in: Option<Duration>,
+    /// The least age at which a rejected token is replaced.
+    pub renew_floor: Duration,
+    /// Who writes intents: a name for this process.
+    pub identity: String,
+}
+
+/// What happened.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// A request found no living token.
+    Wanted,
+    /// The upstream refused the token of this generation; `Unproven`: it was never accepted.
+    Rejected(u64, Standing),
+    /// The record was read.
+    Loaded(Result<Option<Record>, ErrorKind>),
+    /// The record is durable, or why it is not.
+    Saved(Result<(), ErrorKind>),
+    /// The server answered a refresh that was sent at this moment.
+    Answered(Answer, Timestamp),
+    /// The client's secret has changed.
+    SecretChanged,
+}
+
+/// Whether an upstream ever accepted a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Not yet.
+    Unproven,
+    /// It did.
+    Proven,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Read the record; tell by [`Event::Loaded`].
+    Load,
+    /// Save this record if that generation is still stored; tell by [`Event::Saved`].
+    Save(Box<Record>, Option<u64>),
+    /// Send this refresh token; tell by [`Event::Answered`].
+    Refresh(Secret<String>),
+    /// Hand out this access token.
+    Publish(Issued),
+    /// Whoever waits is told no, and for how long.
+    Refuse(Refusal),
+    /// Somebody should know.
+    Notice(Notice),
+}
+
+/// An access token as it is handed out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issued {
+    /// The token.
+    pub value: Secret<String>,
+    /// The generation of the record it stands in.
+    pub generation: u64,
+    /// When it ends; nothing: never, as far as anybody knows.
+    pub ends: Option<Moment>,
+    /// From when on a rejection of it may lead to a refresh.
+    pub renewable_from: Moment,
+}
+
+/// Why there is no token, until when nobody need ask again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// The server's error code, or our own word for what went wrong.
+    pub code: String,
+    /// The next attempt.
+    pub until: Moment,
+}
+
+/// Why there is no access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The store is empty: nobody has put a grant in.
+    NoGrant,
+    /// The server says the grant is dead.
+    GrantDead,
+    /// The server refuses the client's own credential.
+    ClientRefused,
+    /// The server refuses the form of the request.
+    ConfigurationRefused,
+    /// The server cannot be reached, is busy, or answers something else.
+    IssuerUnavailable,
+    /// The store cannot be read or written.
+    StoreUnavailable,
+    /// No answer came in the time that a request may wait.
+    TokenTimeout,
+}
+
+impl Reason {
+    /// Its name in replies, logs and status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoGrant => "no_grant",
+            Self::GrantDead => "grant_dead",
+            Self::ClientRefused => "client_refused",
+            Self::ConfigurationRefused => "configuration_refused",
+            Self::IssuerUnavailable => "issuer_unavailable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::TokenTimeout => "token_timeout",
+        }
+    }
+}
+
+/// Something that a log or a counter should tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A refresh brought a token; whether the refresh token changed with it.
+    Refreshed(Rotation),
+    /// A refresh brought none.
+    Failed(Class, String),
+    /// The store holds something newer, which was taken.
+    Adopted,
+    /// The seed begins a new chain.
+    Seeded,
+    /// The last process, or the last answer, left open whether the refresh token was spent.
+    IntentOpen,
+    /// The same refresh token is sent again although it may be spent: nothing else is left.
+    LastResort,
+    /// The new record could not be saved; it is tried again.
+    Unsaved(ErrorKind),
+    /// The record that could not be saved now is.
+    SavedAtLast,
+    /// The store could not be read or written before a refresh, so none was sent.
+    StoreTrouble(ErrorKind),
+    /// The server called the grant dead twice.
+    Died(String),
+}
+
+/// Whether a refresh brought a new refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It did.
+    Rotated,
+    /// The old one stays.
+    Kept,
+}

@@ -1,0 +1,343 @@
+//! The task that owns one grant: feeds the state machine and does what it decides.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::asks::{Asks, Pending};
+use super::event::{Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings};
+use super::inject::Inject;
+use super::metrics::GrantMetrics;
+use super::state::Machine;
+use super::status::{RefusalStatus, Status};
+use super::{Board, Cache, Denied, Grant, Metrics, Token};
+use crate::config::{self, GrantName};
+use crate::drain::Tasks;
+use crate::issuer::Issuer;
+use crate::ready::{Blocker, Ready};
+use crate::secret::Secret;
+use crate::store::Store;
+
+/// How often the client's secret is compared while the server refuses it.
+const SECRET_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a keeper works with; on a reload it is given other parts and goes on.
+#[derive(Debug)]
+pub struct Parts {
+    /// The grant's section.
+    pub settings: config::Grant,
+    /// The authorization server.
+    pub issuer: Arc<Issuer>,
+    /// Where the record is kept.
+    pub store: Arc<dyn Store>,
+}
+
+/// The task that owns one grant.
+pub struct Keeper {
+    name: GrantName,
+    machine: Machine,
+    parts: Parts,
+    inject: Inject,
+    cache: Cache,
+    board: watch::Sender<Board>,
+    status: Arc<Mutex<Status>>,
+    asks: Arc<Asks>,
+    metrics: GrantMetrics,
+    ready: Ready,
+    blocker: Option<Blocker>,
+    /// The zero of the machine's monotonic clock.
+    start: Instant,
+    work: Option<Work>,
+    secret: Option<String>,
+}
+
+/// The one piece of work under way, and the event it will tell.
+type Work = Pin<Box<dyn Future<Output = Event> + Send>>;
+
+impl Keeper {
+    /// Reads the stored record and takes it up. A record that cannot be read is an error: it is
+    /// never treated as empty.
+    pub async fn open(
+        name: GrantName,
+        parts: Parts,
+        cache: Cache,
+        metrics: &Metrics,
+        ready: &Ready,
+    ) -> Result<(Self, Grant), crate::store::Error> {
+        let record = parts.store.load().await?;
+        let machine = Machine::new(settings(&parts.settings), record, fastrand::u64(..));
+        let (board, reader) = watch::channel(Board::default());
+        let asks = Arc::new(Asks::default());
+        let status = Arc::new(Mutex::new(Status::of(
+            &name,
+            machine.record(),
+            Timestamp::now(),
+        )));
+        let grant = Grant {
+            name: name.clone(),
+            cache: cache.clone(),
+            board: reader,
+            status: Arc::clone(&status),
+            asks: Arc::clone(&asks),
+        };
+        let keeper = Self {
+            inject: Inject::new(&parts.settings.inject),
+            metrics: metrics.of(&name),
+            blocker: Some(ready.block(format!("grant {name}"))),
+            ready: ready.clone(),
+            start: Instant::now(),
+            work: None,
+            secret: None,
+            name,
+            machine,
+            parts,
+            cache,
+            board,
+            status,
+            asks,
+        };
+        Ok((keeper, grant))
+    }
+
+    /// Keeps the grant until stopping is asked for, and then until nothing is under way and the
+    /// record is saved. Not cancel-safe: dropped in the middle, an answer may be lost.
+    pub async fn run(mut self, tasks: Tasks) {
+        let seed = self.seed();
+        let now = self.now();
+        let decisions = self.machine.begin(seed, now);
+        self.follow(decisions);
+        while let Some(event) = self.next(&tasks).await {
+            let now = self.now();
+            let decisions = self.machine.on(event, now);
+            self.follow(decisions);
+        }
+        let decisions = self.machine.flush();
+        self.follow(decisions);
+        while let Some(work) = self.work.take() {
+            let event = work.await;
+            let now = self.now();
+            let decisions = self.machine.on(event, now);
+            self.follow(decisions);
+            if self.machine.resting() {
+                break;
+            }
+        }
+        self.metrics.forget();
+    }
+
+    /// Waits for the next event; nothing when the keeper is to end and no work is under way.
+    async fn next(&mut self, tasks: &Tasks) -> Option<Event> {
+        loop {
+            if let Some(work) = &mut self.work {
+                let event = work.as_mut().await;
+                self.work = None;
+                return Some(event);
+            }
+            let wake = self.wakes_at();
+            let watching = self.watches_secret();
+            tokio::select! {
+                () = tasks.stopped() => return None,
+                () = self.asks.called() => {}
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Event::Tick),
+                () = tokio::time::sleep(SECRET_INTERVAL), if watching => {
+                    if self.secret_changed() {
+                        return Some(Event::SecretChanged);
+                    }
+                }
+            }
+            let asked = self.asks.take();
+            if asked.retire {
+                return None;
+            }
+            if let Some(event) = self.heard(asked) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The machine's next tick, or the end of the token in use, at which readiness changes.
+    fn wakes_at(&self) -> Option<Instant> {
+        let tick = self.machine.wakes_at().map(|at| self.start + at);
+        let ends = self
+            .board
+            .borrow()
+            .token
+            .as_ref()
+            .and_then(|token| token.ends);
+        let ends = ends.filter(|ends| *ends > Instant::now());
+        tick.into_iter().chain(ends).min()
+    }
+
+    /// What follows from what was asked since the last look.
+    fn heard(&mut self, asked: Pending) -> Option<Event> {
+        if let Some(parts) = asked.parts {
+            self.machine.reconfigure(settings(&parts.settings));
+            self.inject = Inject::new(&parts.settings.inject);
+            self.parts = *parts;
+            self.tell();
+        }
+        match asked.rejected {
+            Some((generation, standing)) => Some(Event::Rejected(generation, standing)),
+            None => asked.wanted.then_some(Event::Wanted),
+        }
+    }
+
+    fn follow(&mut self, decisions: Vec<Decision>) {
+        for decision in decisions {
+            self.obey(decision);
+        }
+        self.tell();
+    }
+
+    fn obey(&mut self, decision: Decision) {
+        match decision {
+            Decision::Load => {
+                let store = Arc::clone(&self.parts.store);
+                self.begin(async move { Event::Loaded(store.load().await.map_err(log_store)) });
+            }
+            Decision::Save(record, if_generation) => {
+                let store = Arc::clone(&self.parts.store);
+                self.begin(async move {
+                    Event::Saved(store.save(&record, if_generation).await.map_err(log_store))
+                });
+            }
+            Decision::Refresh(refresh_token) => self.refresh(refresh_token),
+            Decision::Publish(issued) => self.publish(&issued),
+            Decision::Refuse(refusal) => self.deny(refusal),
+            Decision::Notice(notice) => self.metrics.notice(&notice),
+        }
+    }
+
+    fn begin(&mut self, work: impl Future<Output = Event> + Send + 'static) {
+        self.work = Some(Box::pin(work));
+    }
+
+    fn refresh(&mut self, refresh_token: Secret<String>) {
+        let issuer = Arc::clone(&self.parts.issuer);
+        let duration = self.metrics.refresh_duration.clone();
+        self.secret = issuer.secret_hash();
+        self.begin(async move {
+            let timer = Instant::now();
+            let attempt = issuer.refresh(&refresh_token).await;
+            duration.observe(timer.elapsed().as_secs_f64());
+            Event::Answered(attempt.answer, attempt.sent_at)
+        });
+    }
+
+    fn publish(&mut self, issued: &Issued) {
+        let Some(value) = self.inject.value(&issued.value) else {
+            tracing::error!(grant = %self.name, "access token holds characters that a header cannot carry");
+            return;
+        };
+        let token = Arc::new(Token {
+            name: self.inject.name.clone(),
+            value,
+            generation: issued.generation,
+            ends: issued.ends.map(|ends| self.start + ends),
+            renewable_from: self.start + issued.renewable_from,
+            proven: false.into(),
+        });
+        self.cache.put(self.name.clone(), Arc::clone(&token));
+        self.board.send_modify(|board| {
+            board.token = Some(token);
+            board.denied = None;
+        });
+    }
+
+    fn deny(&self, refusal: Refusal) {
+        let until = self.start + refusal.until;
+        let denied = Denied {
+            reason: refusal.reason,
+            code: refusal.code,
+            retry_after: None,
+        };
+        self.board
+            .send_modify(|board| board.denied = Some((denied, until)));
+    }
+
+    /// Puts status, gauges and readiness in line with the machine.
+    fn tell(&mut self) {
+        let mut status = Status::of(&self.name, self.machine.record(), Timestamp::now());
+        status.unsaved = self.machine.unsaved();
+        status.refusal = self.machine.refusal().map(|refusal| self.told(refusal));
+        self.metrics.show(&status);
+        let lives = self
+            .board
+            .borrow()
+            .token
+            .as_ref()
+            .is_some_and(|token| token.lives_at(Instant::now()));
+        let well = lives && !self.machine.unsaved();
+        match (well, self.blocker.is_some()) {
+            (true, true) => self.blocker = None,
+            (false, false) => self.blocker = Some(self.ready.block(format!("grant {}", self.name))),
+            _ => {}
+        }
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// A refusal in the words of the status: with the wall's time.
+    fn told(&self, refusal: &Refusal) -> RefusalStatus {
+        let wait = (self.start + refusal.until).saturating_duration_since(Instant::now());
+        RefusalStatus {
+            reason: refusal.reason.as_str(),
+            code: refusal.code.clone(),
+            next_attempt_at: Timestamp::now().checked_add(wait).ok(),
+        }
+    }
+
+    fn seed(&self) -> Option<Secret<String>> {
+        let seed = self.parts.settings.seed.as_ref()?;
+        match seed.refresh_token.read() {
+            Ok(secret) => Some(secret),
+            Err(error) => {
+                tracing::warn!(grant = %self.name, %error, "seed cannot be read");
+                None
+            }
+        }
+    }
+
+    fn watches_secret(&self) -> bool {
+        let refused = self.machine.refusal().map(|refusal| refusal.reason);
+        matches!(refused, Some(Reason::ClientRefused | Reason::GrantDead))
+    }
+
+    fn secret_changed(&self) -> bool {
+        self.parts.issuer.secret_hash() != self.secret
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            wall: Timestamp::now(),
+            mono: self.moment(Instant::now()),
+        }
+    }
+
+    fn moment(&self, instant: Instant) -> Moment {
+        instant.saturating_duration_since(self.start)
+    }
+}
+
+fn settings(grant: &config::Grant) -> Settings {
+    Settings {
+        refresh_before: grant.refresh_before,
+        default_expires_in: grant.default_expires_in.duration(),
+        renew_floor: grant.renew_floor.duration(),
+        identity: format!("pid {}", std::process::id()),
+    }
+}
+
+/// The machine decides on the kind; the words go to the log.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the end of an error's way"
+)]
+fn log_store(error: crate::store::Error) -> crate::store::ErrorKind {
+    tracing::warn!(error = %crate::telemetry::chain(&error), "store failed");
+    error.kind
+}

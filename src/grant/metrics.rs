@@ -1,0 +1,286 @@
+//! What the keepers count and show.
+
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+use super::event::{Notice, Rotation};
+use super::status::Status;
+use crate::config::GrantName;
+use crate::oauth::Class;
+
+/// The grants' metrics; each grant has its own children.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    refreshes: IntCounterVec,
+    rotations: IntCounterVec,
+    last_resorts: IntCounterVec,
+    adoptions: IntCounterVec,
+    refresh_duration: HistogramVec,
+    state: IntGaugeVec,
+    unsaved: IntGaugeVec,
+    access_expiry: GaugeVec,
+    refresh_expiry: GaugeVec,
+    last_success: GaugeVec,
+    backoff_until: GaugeVec,
+}
+
+/// The states that a grant can be shown in.
+const STATES: [&str; 4] = ["none", "live", "suspect", "dead"];
+
+/// Seconds; the token endpoint answers in 10 ms to some seconds.
+const DURATIONS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+impl Metrics {
+    /// Makes the metrics known to `registry`.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let families = Families(registry);
+        let grant = &["grant"];
+        Ok(Self {
+            refreshes: families.counter(
+                "bearward_grant_refreshes_total",
+                "Token requests by outcome.",
+                &["grant", "outcome"],
+            )?,
+            rotations: families.counter(
+                "bearward_grant_rotations_total",
+                "Refreshes that brought a new refresh token.",
+                grant,
+            )?,
+            last_resorts: families.counter(
+                "bearward_grant_last_resorts_total",
+                "Refresh tokens sent again although they may be spent.",
+                grant,
+            )?,
+            adoptions: families.counter(
+                "bearward_grant_adoptions_total",
+                "Newer records taken from the store.",
+                grant,
+            )?,
+            refresh_duration: families.durations()?,
+            state: families.flag(
+                "bearward_grant_state",
+                "1 for the state that the grant is in.",
+                &["grant", "state"],
+            )?,
+            unsaved: families.flag(
+                "bearward_grant_unsaved",
+                "1 while the newest record could not be saved.",
+                grant,
+            )?,
+            access_expiry: families.moment(
+                "bearward_grant_access_token_expiry_timestamp_seconds",
+                "When the access token ends; +Inf: never, 0: there is none.",
+            )?,
+            refresh_expiry: families.moment(
+                "bearward_grant_refresh_token_expiry_timestamp_seconds",
+                "When the refresh token ends; +Inf: not told, 0: there is none.",
+            )?,
+            last_success: families.moment(
+                "bearward_grant_last_success_timestamp_seconds",
+                "When the last refresh succeeded; 0: never.",
+            )?,
+            backoff_until: families.moment(
+                "bearward_grant_backoff_until_timestamp_seconds",
+                "When a failed refresh is tried again; 0: nothing failed.",
+            )?,
+        })
+    }
+
+    /// The children of one grant.
+    pub(super) fn of(&self, grant: &GrantName) -> GrantMetrics {
+        let label = &[grant.as_str()];
+        for outcome in OUTCOMES {
+            self.refreshes.with_label_values(&[grant.as_str(), outcome]);
+        }
+        GrantMetrics {
+            grant: grant.clone(),
+            rotations: self.rotations.with_label_values(label),
+            last_resorts: self.last_resorts.with_label_values(label),
+            adoptions: self.adoptions.with_label_values(label),
+            refresh_duration: self.refresh_duration.with_label_values(label),
+            unsaved: self.unsaved.with_label_values(label),
+            all: self.clone(),
+        }
+    }
+}
+
+/// Makes families of metrics known to a registry.
+struct Families<'a>(&'a Registry);
+
+impl Families<'_> {
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn flag(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn moment(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
+        self.keep(GaugeVec::new(Opts::new(name, help), &["grant"])?)
+    }
+
+    fn durations(&self) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts::new(
+            "bearward_grant_refresh_duration_seconds",
+            "Time that the authorization server took to answer a refresh.",
+        );
+        self.keep(HistogramVec::new(
+            options.buckets(DURATIONS.to_vec()),
+            &["grant"],
+        )?)
+    }
+
+    fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+}
+
+/// Every outcome is there from the start, so that a rate over it never begins with a gap.
+const OUTCOMES: [&str; 7] = [
+    "success",
+    Class::Later.as_str(),
+    Class::Ambiguous.as_str(),
+    Class::Dead.as_str(),
+    Class::ClientBroken.as_str(),
+    Class::Configuration.as_str(),
+    Class::Unknown.as_str(),
+];
+
+/// One grant's metrics.
+pub(super) struct GrantMetrics {
+    grant: GrantName,
+    rotations: IntCounter,
+    last_resorts: IntCounter,
+    adoptions: IntCounter,
+    pub(super) refresh_duration: Histogram,
+    unsaved: IntGauge,
+    all: Metrics,
+}
+
+impl GrantMetrics {
+    /// Counts a notice and writes it to the log.
+    pub(super) fn notice(&self, notice: &Notice) {
+        let grant = &self.grant;
+        match notice {
+            Notice::Refreshed(rotation) => {
+                self.outcome("success");
+                self.rotations
+                    .inc_by(u64::from(*rotation == Rotation::Rotated));
+                let rotated = *rotation == Rotation::Rotated;
+                tracing::info!(%grant, rotated, "refreshed");
+            }
+            Notice::Failed(class, code) => {
+                self.outcome(class.as_str());
+                tracing::warn!(%grant, class = class.as_str(), %code, "refresh failed");
+            }
+            Notice::Adopted => {
+                self.adoptions.inc();
+                tracing::info!(%grant, "took a newer record from the store");
+            }
+            Notice::Seeded => tracing::info!(%grant, "the seed begins a new chain"),
+            Notice::IntentOpen => tracing::warn!(
+                %grant,
+                "the last refresh has no known end: the refresh token may be spent"
+            ),
+            Notice::LastResort => {
+                self.last_resorts.inc();
+                tracing::warn!(%grant, "sending a refresh token again that may be spent: nothing else is left");
+            }
+            Notice::Unsaved(kind) => tracing::error!(
+                %grant,
+                reason = kind.as_str(),
+                "the new record could not be saved; it is served and the save is tried again"
+            ),
+            Notice::SavedAtLast => tracing::info!(%grant, "the record is saved at last"),
+            Notice::StoreTrouble(kind) => tracing::error!(
+                %grant,
+                reason = kind.as_str(),
+                "no refresh without the store; what lives is served"
+            ),
+            Notice::Died(code) => tracing::error!(
+                %grant,
+                %code,
+                "the grant is dead: a person must log in again"
+            ),
+        }
+    }
+
+    /// Puts the gauges in line with the status.
+    pub(super) fn show(&self, status: &Status) {
+        let grant = self.grant.as_str();
+        for state in STATES {
+            self.all
+                .state
+                .with_label_values(&[grant, state])
+                .set((status.state == state).into());
+        }
+        self.unsaved.set(status.unsaved.into());
+        let set = |gauge: &GaugeVec, value: f64| gauge.with_label_values(&[grant]).set(value);
+        let end = |token: &Option<String>, at: Option<Timestamp>| match token {
+            Some(_) => at.map_or(f64::INFINITY, unix),
+            None => 0.0,
+        };
+        set(
+            &self.all.access_expiry,
+            end(&status.access_token, status.access_token_expires_at),
+        );
+        set(
+            &self.all.refresh_expiry,
+            end(&status.refresh_token, status.refresh_token_expires_at),
+        );
+        set(
+            &self.all.last_success,
+            status.refreshed_at.map_or(0.0, unix),
+        );
+        let retry = status
+            .refusal
+            .as_ref()
+            .and_then(|refusal| refusal.next_attempt_at);
+        set(&self.all.backoff_until, retry.map_or(0.0, unix));
+    }
+
+    /// Takes the gauges of a grant away that is no longer kept; its counters stay.
+    pub(super) fn forget(&self) {
+        let grant = self.grant.as_str();
+        let all = &self.all;
+        for state in STATES {
+            // Fails only where there is nothing to take away.
+            let _ = all.state.remove_label_values(&[grant, state]);
+        }
+        let _ = all.unsaved.remove_label_values(&[grant]);
+        for gauge in [
+            &all.access_expiry,
+            &all.refresh_expiry,
+            &all.last_success,
+            &all.backoff_until,
+        ] {
+            let _ = gauge.remove_label_values(&[grant]);
+        }
+    }
+
+    fn outcome(&self, outcome: &str) {
+        self.all
+            .refreshes
+            .with_label_values(&[self.grant.as_str(), outcome])
+            .inc();
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of this age fit a double exactly"
+)]
+fn unix(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}

@@ -1,0 +1,222 @@
+//! Keeps a grant alive: the office that owns the refresh token and hands out access tokens.
+//!
+//! Data flows so: requests ask a [`Grant`] (a handle, cheap to clone) for a [`Token`]; a hit is
+//! one lookup in the [`cache`] and no await. Behind it one [`Keeper`] task per grant feeds the
+//! pure [`state`] machine with events and does what it decides: load, save, refresh, publish.
+//!
+//! What always holds:
+//! - One refresh at a time per grant; waiters share its result, the failure too.
+//! - The keeper belongs to nobody's request: a caller that goes away cancels nothing.
+//! - A handle can ask for a token and never sees the refresh token.
+
+mod asks;
+mod cache;
+pub mod event;
+mod inject;
+mod keeper;
+mod metrics;
+mod outcome;
+mod publish;
+mod spend;
+pub mod state;
+mod status;
+
+#[cfg(test)]
+mod tests;
+mod timing;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::GrantName;
+
+pub use cache::Cache;
+pub use event::{Reason, Standing};
+pub use keeper::{Keeper, Parts};
+pub use metrics::Metrics;
+pub use status::Status;
+
+use asks::Asks;
+
+/// A handle to one grant: asks for its access token.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    name: GrantName,
+    cache: Cache,
+    board: watch::Receiver<Board>,
+    status: Arc<Mutex<Status>>,
+    asks: Arc<Asks>,
+}
+
+/// What the keeper tells everybody who waits.
+#[derive(Clone, Debug, Default)]
+struct Board {
+    token: Option<Arc<Token>>,
+    denied: Option<(Denied, Instant)>,
+}
+
+/// An access token, ready to be put on a call.
+#[derive(Debug)]
+pub struct Token {
+    /// The header field that carries it.
+    pub name: HeaderName,
+    /// The whole value, scheme included; marked sensitive.
+    pub value: HeaderValue,
+    /// Grows with every new token of the grant.
+    pub generation: u64,
+    ends: Option<Instant>,
+    renewable_from: Instant,
+    proven: AtomicBool,
+}
+
+impl Token {
+    /// True while it has not ended.
+    pub fn lives_at(&self, now: Instant) -> bool {
+        self.ends.is_none_or(|ends| now < ends)
+    }
+
+    /// Notes that an upstream accepted it.
+    pub fn accepted(&self) {
+        // Read first: writing each time would make a cache line wander between workers.
+        if !self.proven.load(Ordering::Relaxed) {
+            self.proven.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        if self.proven.load(Ordering::Relaxed) {
+            Standing::Proven
+        } else {
+            Standing::Unproven
+        }
+    }
+}
+
+/// No access token could be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// The server's error code, or our own word for what went wrong; never a secret.
+    pub code: String,
+    /// When asking again may help.
+    pub retry_after: Option<Duration>,
+}
+
+impl Grant {
+    /// The name in the configuration.
+    pub fn name(&self) -> &GrantName {
+        &self.name
+    }
+
+    /// The current access token if it lives: the way of nearly every request.
+    pub fn token(&self, now: Instant) -> Option<Arc<Token>> {
+        self.cache
+            .token(&self.name)
+            .filter(|token| token.lives_at(now))
+    }
+
+    /// The current access token, waited for until `deadline` if need be. Cancel-safe: a caller
+    /// that goes away cancels nobody's refresh.
+    pub async fn token_by(&self, deadline: Instant) -> Result<Arc<Token>, Denied> {
+        match self.token(Instant::now()) {
+            Some(token) => Ok(token),
+            None => self.wait(deadline, None).await,
+        }
+    }
+
+    /// A token newer than `rejected`, which an upstream refused.
+    ///
+    /// Nothing when there is none to be had: the rejected token is too young to be the trouble,
+    /// was already renewed for a rejection in vain, or the refresh failed. Then the upstream's
+    /// answer is passed on.
+    pub async fn newer_than(&self, rejected: &Token, deadline: Instant) -> Option<Arc<Token>> {
+        let now = Instant::now();
+        let newer = |token: &Arc<Token>| token.generation > rejected.generation;
+        if let Some(token) = self.token(now).filter(newer) {
+            return Some(token);
+        }
+        if now < rejected.renewable_from {
+            return None;
+        }
+        self.wait(deadline, Some(rejected)).await.ok()
+    }
+
+    /// Tells that an upstream refused `rejected`, without waiting for what follows.
+    pub fn report(&self, rejected: &Token) {
+        if Instant::now() >= rejected.renewable_from {
+            self.asks
+                .ask(Some((rejected.generation, rejected.standing())));
+        }
+    }
+
+    /// Gives the keeper other parts; it takes them when nothing is under way, and goes on.
+    pub fn reconfigure(&self, parts: Parts) {
+        self.asks.reconfigure(parts);
+    }
+
+    /// Ends the keeper once nothing is under way: the grant is no longer configured.
+    pub fn retire(&self) {
+        self.asks.retire();
+    }
+
+    /// What the keeper knows, for people.
+    pub fn status(&self) -> Status {
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn wait(
+        &self,
+        deadline: Instant,
+        rejected: Option<&Token>,
+    ) -> Result<Arc<Token>, Denied> {
+        let found = timeout_at(deadline, self.watch(rejected)).await;
+        found.unwrap_or_else(|_| Err(denied(Reason::TokenTimeout, "still_waiting")))
+    }
+
+    /// Asks the keeper and reads the board until it says something.
+    async fn watch(&self, rejected: Option<&Token>) -> Result<Arc<Token>, Denied> {
+        let mut board = self.board.clone();
+        loop {
+            if let Some(found) = answer(&board.borrow_and_update(), rejected) {
+                return found;
+            }
+            self.asks
+                .ask(rejected.map(|token| (token.generation, token.standing())));
+            if board.changed().await.is_err() {
+                return Err(denied(Reason::TokenTimeout, "stopping"));
+            }
+        }
+    }
+}
+
+/// What the board says to somebody who needs a token newer than `rejected`; nothing: wait.
+fn answer(board: &Board, rejected: Option<&Token>) -> Option<Result<Arc<Token>, Denied>> {
+    let now = Instant::now();
+    let floor = rejected.map(|token| token.generation);
+    let token = board.token.as_ref().filter(|token| token.lives_at(now));
+    if let Some(token) = token.filter(|token| Some(token.generation) > floor) {
+        return Some(Ok(Arc::clone(token)));
+    }
+    let (denied, until) = board.denied.as_ref().filter(|(_, until)| now < *until)?;
+    Some(Err(Denied {
+        retry_after: Some(*until - now),
+        ..denied.clone()
+    }))
+}
+
+fn denied(reason: Reason, code: &str) -> Denied {
+    Denied {
+        reason,
+        code: code.to_owned(),
+        retry_after: None,
+    }
+}

@@ -1,0 +1,499 @@
+//! The state machine's stories: a clock that is handed in, a store and a server that obey.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::event::{Decision, Event, Issued, Notice, Now, Reason, Rotation, Settings, Standing};
+use super::state::Machine;
+use crate::config::Margin;
+use crate::oauth::{Answer, Class, Expires, Failure, Tokens};
+use crate::secret::Secret;
+use crate::store::{AccessToken, ErrorKind, Intent, Record, State};
+
+/// A machine with a clock, a store that obeys, and a list of what it told.
+struct Story {
+    machine: Machine,
+    now: Now,
+    stored: Option<Record>,
+    /// What the next saves come to; then they succeed.
+    saves: Vec<ErrorKind>,
+    asked: Option<String>,
+    published: Vec<Issued>,
+    notices: Vec<Notice>,
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+fn settings() -> Settings {
+    Settings {
+        refresh_before: Margin::Percent(10),
+        default_expires_in: Some(Duration::from_secs(3600)),
+        renew_floor: Duration::from_secs(30),
+        identity: String::from("story"),
+    }
+}
+
+fn start() -> Now {
+    Now {
+        wall: Timestamp::from_second(1_800_000_000).unwrap(),
+        mono: Duration::ZERO,
+    }
+}
+
+fn record(refresh_token: &str) -> Record {
+    Record {
+        generation: 1,
+        ..Record::new(secret(refresh_token), start().wall)
+    }
+}
+
+/// A record whose access token lives for so many seconds more.
+fn record_with_token(refresh_token: &str, seconds: i64) -> Record {
+    let wall = start().wall;
+    let access = AccessToken {
+        value: secret("at-stored"),
+        generation: 1,
+        issued_at: wall,
+        expires_at: Some(wall + SignedDuration::from_secs(seconds)),
+    };
+    Record {
+        access_token: Some(access),
+        ..record(refresh_token)
+    }
+}
+
+fn tokens(access: &str, refresh: Option<&str>, lifetime: u64) -> Answer {
+    Answer::Success(Box::new(Tokens {
+        access_token: secret(access),
+        refresh_token: refresh.map(secret),
+        expires: Expires::In(Duration::from_secs(lifetime)),
+        refresh_expires_in: None,
+        scope: None,
+        captured: std::collections::BTreeMap::new(),
+    }))
+}
+
+fn failure(class: Class, code: &str) -> Answer {
+    Answer::Failed(Failure::new(class, code))
+}
+
+impl Story {
+    fn begin(stored: Option<Record>, seed: Option<&str>) -> Self {
+        let machine = Machine::new(settings(), stored.clone(), 7);
+        let (saves, published, notices) = (Vec::new(), Vec::new(), Vec::new());
+        let mut story = Self {
+            machine,
+            now: start(),
+            stored,
+            saves,
+            asked: None,
+            published,
+            notices,
+        };
+        let decisions = story.machine.begin(seed.map(secret), story.now);
+        story.follow(decisions);
+        story
+    }
+
+    fn follow(&mut self, decisions: Vec<Decision>) {
+        for decision in decisions {
+            match decision {
+                Decision::Load => self.on(Event::Loaded(Ok(self.stored.clone()))),
+                Decision::Save(record, if_generation) => self.save(*record, if_generation),
+                Decision::Refresh(token) => {
+                    assert!(self.asked.is_none(), "two requests at once");
+                    self.asked = Some(token.expose().clone());
+                }
+                Decision::Publish(issued) => self.published.push(issued),
+                Decision::Refuse(_) => {}
+                Decision::Notice(notice) => self.notices.push(notice),
+            }
+        }
+    }
+
+    fn save(&mut self, record: Record, if_generation: Option<u64>) {
+        if let Some(kind) = self.saves.pop() {
+            return self.on(Event::Saved(Err(kind)));
+        }
+        let found = self.stored.as_ref().map(|stored| stored.generation);
+        assert_eq!(found, if_generation, "compare-and-swap");
+        assert!(Some(record.generation) > found, "the generation grows");
+        self.stored = Some(record);
+        self.on(Event::Saved(Ok(())));
+    }
+
+    fn on(&mut self, event: Event) {
+        let decisions = self.machine.on(event, self.now);
+        self.follow(decisions);
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        assert!(self.asked.take().is_some(), "nobody asked");
+        self.on(Event::Answered(answer, self.now.wall));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now.mono += Duration::from_secs(seconds);
+        self.now.wall += SignedDuration::from_secs(i64::try_from(seconds).unwrap());
+        self.on(Event::Tick);
+    }
+
+    fn refusal(&self) -> Option<(Reason, u64)> {
+        let refusal = self.machine.refusal()?;
+        Some((
+            refusal.reason,
+            refusal.until.saturating_sub(self.now.mono).as_secs(),
+        ))
+    }
+
+    fn stored(&self) -> &Record {
+        self.stored.as_ref().unwrap()
+    }
+
+    fn served(&self) -> &str {
+        self.published.last().unwrap().value.expose()
+    }
+}
+
+#[test]
+fn a_round_writes_the_intent_asks_saves_and_publishes() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+    let intent = story.stored().intent.as_ref().unwrap();
+    assert_eq!(
+        intent.refresh_token,
+        secret("rt-1").hash(),
+        "durable before it is sent"
+    );
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    assert_eq!(story.served(), "at-1");
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+    assert_eq!(story.stored().previous_refresh_token, Some(secret("rt-1")));
+    assert!(story.stored().intent.is_none());
+    assert_eq!(story.notices, [Notice::Refreshed(Rotation::Rotated)]);
+}
+
+#[test]
+fn the_successor_is_fetched_before_the_end() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 600));
+    story.pass(539);
+    assert!(story.asked.is_none());
+    story.pass(14);
+    assert_eq!(
+        story.asked.as_deref(),
+        Some("rt-1"),
+        "an absent refresh token keeps the old one"
+    );
+}
+
+#[test]
+fn a_token_that_lives_is_taken_up_without_a_request() {
+    let story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    assert_eq!(story.served(), "at-stored");
+    assert!(story.asked.is_none());
+}
+
+#[test]
+fn a_token_shorter_than_the_margin_makes_no_refresh_per_request() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 4));
+    for _ in 0..100 {
+        story.on(Event::Wanted);
+    }
+    assert!(story.asked.is_none());
+    story.pass(3);
+    assert!(story.asked.is_some());
+}
+
+#[test]
+fn many_who_want_it_are_one_request() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    for _ in 0..1000 {
+        story.on(Event::Wanted);
+    }
+    story.answer(failure(Class::Later, "connect_refused"));
+    for _ in 0..1000 {
+        story.on(Event::Wanted);
+    }
+    assert!(story.asked.is_none(), "none within the back-off");
+    assert!(matches!(
+        story.refusal(),
+        Some((Reason::IssuerUnavailable, 0..=1))
+    ));
+    story.pass(2);
+    assert!(story.asked.is_some());
+}
+
+#[test]
+fn retry_after_is_honoured_up_to_an_hour() {
+    for (asked, waits) in [(120, 120), (7 * 86_400, 3600)] {
+        let mut story = Story::begin(Some(record("rt-1")), None);
+        let mut slow = Failure::new(Class::Later, "slow_down");
+        slow.retry_after = Some(Duration::from_secs(asked));
+        story.answer(Answer::Failed(slow));
+        assert_eq!(story.refusal(), Some((Reason::IssuerUnavailable, waits)));
+    }
+}
+
+#[test]
+fn a_failure_that_spent_nothing_closes_the_intent() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::Later, "connect_refused"));
+    assert!(story.stored().intent.is_none());
+}
+
+#[test]
+fn an_ambiguous_answer_is_not_repeated_while_the_token_lives() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.pass(560);
+    story.answer(failure(Class::Ambiguous, "cut"));
+    assert!(
+        story.stored().intent.is_some(),
+        "the question stays open, durably"
+    );
+    story.pass(39);
+    assert!(story.asked.is_none());
+    story.pass(2);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+    assert!(story.notices.contains(&Notice::LastResort));
+}
+
+#[test]
+fn where_the_server_does_not_rotate_an_ambiguous_answer_is_repeated_soon() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 600));
+    story.pass(560);
+    story.answer(failure(Class::Ambiguous, "cut"));
+    story.pass(2);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+    assert!(!story.notices.contains(&Notice::LastResort));
+}
+
+#[test]
+fn an_open_intent_at_the_start_waits_for_the_end_of_the_token() {
+    let by = String::from("a process that was killed");
+    let intent = Intent {
+        refresh_token: secret("rt-1").hash(),
+        by,
+        since: start().wall,
+    };
+    let stored = Record {
+        intent: Some(intent),
+        ..record_with_token("rt-1", 20)
+    };
+    let mut story = Story::begin(Some(stored), None);
+    assert_eq!(story.notices, [Notice::IntentOpen]);
+    story.pass(19);
+    assert!(story.asked.is_none());
+    story.pass(2);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+}
+
+#[test]
+fn dead_is_confirmed_once_and_then_probed_rarely() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    assert!(matches!(story.stored().state, State::Suspect(_)));
+    story.pass(6);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    assert!(matches!(story.stored().state, State::Dead(_)));
+    assert_eq!(
+        story.stored().refresh_token,
+        secret("rt-1"),
+        "dead is not deleted"
+    );
+    assert!(
+        story
+            .notices
+            .contains(&Notice::Died(String::from("invalid_grant")))
+    );
+    assert!(matches!(story.refusal(), Some((Reason::GrantDead, 300..))));
+    story.pass(60);
+    assert!(story.asked.is_none());
+}
+
+#[test]
+fn a_false_death_sentence_is_survived() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    story.pass(6);
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    assert_eq!(story.stored().state, State::Live);
+    assert_eq!(story.served(), "at-1");
+}
+
+#[test]
+fn a_newer_record_in_the_store_is_taken_instead_of_asking() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    let mut peer = record_with_token("rt-peer", 600);
+    peer.generation = 40;
+    peer.access_token.as_mut().unwrap().generation = 40;
+    story.stored = Some(peer);
+    story.pass(6);
+    assert!(story.asked.is_none());
+    assert_eq!(story.served(), "at-stored");
+    assert!(story.notices.contains(&Notice::Adopted));
+}
+
+#[test]
+fn a_broken_client_leaves_the_grant_and_waits_for_a_new_secret() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::ClientBroken, "invalid_client"));
+    assert_eq!(story.stored().state, State::Live);
+    assert!(matches!(
+        story.refusal(),
+        Some((Reason::ClientRefused, 15..))
+    ));
+    story.on(Event::SecretChanged);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+}
+
+#[test]
+fn without_the_store_nothing_is_sent() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.saves = vec![ErrorKind::Away];
+    story.pass(560);
+    assert!(story.asked.is_none());
+    assert!(matches!(
+        story.refusal(),
+        Some((Reason::StoreUnavailable, _))
+    ));
+    assert!(story.stored().intent.is_none());
+    story.pass(2);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"), "it works again");
+}
+
+#[test]
+fn what_cannot_be_saved_is_served_and_not_rotated_again() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.saves = vec![ErrorKind::Away, ErrorKind::Away];
+    story.answer(tokens("at-1", Some("rt-2"), 5));
+    assert_eq!(story.served(), "at-1");
+    assert!(story.machine.unsaved());
+    story.pass(10);
+    assert!(
+        story.asked.is_none(),
+        "no second rotation before the first is durable"
+    );
+    assert!(story.machine.unsaved());
+    story.pass(10);
+    assert!(!story.machine.unsaved());
+    assert!(story.notices.contains(&Notice::SavedAtLast));
+    assert_eq!(story.asked.as_deref(), Some("rt-2"));
+}
+
+#[test]
+fn a_save_that_failed_but_arrived_is_found_again() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.saves = vec![ErrorKind::Away];
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    // It did arrive: only its acknowledgement failed.
+    story.stored = story.machine.record().cloned();
+    story.pass(2);
+    assert!(!story.machine.unsaved());
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+}
+
+#[test]
+fn what_is_owed_is_saved_before_the_end() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.saves = vec![ErrorKind::Away];
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    let decisions = story.machine.flush();
+    story.follow(decisions);
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+}
+
+#[test]
+fn a_rotation_without_an_access_token_is_kept() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    let mut odd = Failure::new(Class::Unknown, "unusable_token");
+    odd.rotated = Some(secret("rt-2"));
+    story.answer(Answer::Failed(odd));
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+}
+
+#[test]
+fn a_rejected_token_is_replaced_once_it_is_old_enough() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 3600));
+    let generation = story.published[0].generation;
+    story.on(Event::Rejected(generation, Standing::Proven));
+    assert!(story.asked.is_none(), "younger than the floor");
+    story.pass(31);
+    story.on(Event::Rejected(generation, Standing::Proven));
+    story.answer(tokens("at-2", None, 3600));
+    assert_eq!(story.served(), "at-2");
+    story.on(Event::Rejected(generation, Standing::Proven));
+    assert!(
+        story.asked.is_none(),
+        "an older token's rejection is no news"
+    );
+}
+
+#[test]
+fn renewing_in_vain_is_done_ever_more_rarely() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-0", None, 30 * 86_400));
+    let mut requests = 0;
+    for _ in 0..3600 {
+        let generation = story.published.last().unwrap().generation;
+        story.on(Event::Rejected(generation, Standing::Unproven));
+        if story.asked.is_some() {
+            requests += 1;
+            story.answer(tokens("at-n", None, 30 * 86_400));
+        }
+        story.pass(1);
+    }
+    assert!(
+        (4..=7).contains(&requests),
+        "{requests} requests in an hour of nothing but 401"
+    );
+}
+
+#[test]
+fn the_stored_chain_wins_over_the_seed_it_began_with() {
+    let mut story = Story::begin(None, Some("seed-1"));
+    assert_eq!(story.asked.as_deref(), Some("seed-1"));
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    let again = Story::begin(story.stored.clone(), Some("seed-1"));
+    assert_eq!(again.stored().refresh_token, secret("rt-2"));
+    let changed = Story::begin(story.stored.clone(), Some("seed-2"));
+    assert_eq!(changed.asked.as_deref(), Some("seed-2"));
+    assert_eq!(
+        changed.stored().previous_refresh_token,
+        Some(secret("rt-2"))
+    );
+}
+
+#[test]
+fn an_imported_grant_is_not_replaced_by_a_seed_that_was_there() {
+    let story = Story::begin(Some(record_with_token("imported", 600)), Some("seed-1"));
+    assert_eq!(story.stored().refresh_token, secret("imported"));
+    assert_eq!(story.served(), "at-stored");
+}
+
+#[test]
+fn an_empty_store_is_looked_at_again() {
+    let mut story = Story::begin(None, None);
+    assert!(matches!(story.refusal(), Some((Reason::NoGrant, 5))));
+    story.stored = Some(record("put-in-later"));
+    story.pass(6);
+    assert_eq!(story.asked.as_deref(), Some("put-in-later"));
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_token_alive_for_longer_than_its_life() {
+    let mut stored = record_with_token("rt-1", 600);
+    let access = stored.access_token.as_mut().unwrap();
+    access.issued_at += SignedDuration::from_hours(5);
+    access.expires_at = Some(access.issued_at + SignedDuration::from_secs(600));
+    let story = Story::begin(Some(stored), None);
+    let ends = story.published[0].ends.unwrap();
+    assert_eq!(ends, Duration::from_secs(600));
+}
