@@ -1,0 +1,274 @@
+//! One call to an upstream: token on, send, judge the answer, and perhaps send once more.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use super::Answer;
+use super::headers;
+use super::held::Held;
+use super::outbound::{Outbound, Visit};
+use super::reply::Fault;
+use super::route::Lane;
+use super::tunnel;
+use crate::body::peek;
+use crate::drain::Tasks;
+use crate::grant::Token;
+use crate::listen::{Inbound, InboundError};
+use crate::oauth::{Rejection, Verdict};
+use crate::upstream::SendError;
+
+/// A call as it can be sent, more than once if need be.
+pub(super) struct Call<'a> {
+    lane: &'a Lane,
+    head: Parts,
+    held: Held,
+    /// The protocol that the caller asks to change to, and its side of the change.
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// An answer after the question whether it rejects the token.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each call"
+)]
+pub(super) enum Judged {
+    /// It goes back to the caller.
+    Accepted(Looked),
+    /// The token was rejected, and here is a newer one to send the call with.
+    Rejected(Arc<Token>),
+}
+
+/// An answer of which some of the body may have been read, to look at it.
+pub(super) struct Looked {
+    answer: Response<Answer>,
+    read: Option<Frame<Bytes>>,
+}
+
+impl From<Response<Answer>> for Looked {
+    fn from(answer: Response<Answer>) -> Self {
+        Self { answer, read: None }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Strips the head, finds the target, and holds the body for a replay.
+    pub(super) fn prepare(lane: &'a Lane, mut head: Parts, body: Inbound) -> Result<Self, Fault> {
+        if body.too_large_declared() {
+            return Err(Fault::TooLarge);
+        }
+        let route = &lane.route;
+        let mut target = http::uri::Parts::default();
+        target.path_and_query = Some(route.target(&head.uri)?);
+        let asked = headers::asked_upgrade(&head);
+        let upgrade = asked.zip(head.extensions.remove::<OnUpgrade>());
+        headers::strip_request(&mut head.headers, &route.credential);
+        if let Some((protocol, _)) = &upgrade {
+            headers::mark_upgrade(&mut head.headers, protocol.clone());
+        }
+        route.dress(&mut head.headers);
+        head.uri = Uri::from_parts(target).map_err(|_| Fault::BadRequest("a malformed path"))?;
+        head.version = Version::HTTP_11;
+        let body = Held::new(
+            body,
+            route.settings.replay_max.len(),
+            route.credential.clone(),
+        );
+        Ok(Self {
+            lane,
+            head,
+            held: body,
+            upgrade,
+        })
+    }
+
+    /// The token to put on, waited for if there is none now.
+    pub(super) async fn token(&self, visit: &Visit) -> Result<Arc<Token>, Fault> {
+        let grant = &self.lane.route.grant;
+        if let Some(token) = grant.token(visit.arrived) {
+            return Ok(token);
+        }
+        let token = grant.token_by(visit.arrived + self.lane.route.settings.token_wait.duration());
+        token
+            .await
+            .map_err(|denied| Fault::NoToken(grant.name().clone(), denied))
+    }
+
+    /// Sends the call. Where it died on a kept connection that the upstream had closed meanwhile,
+    /// and doing it twice does no harm, it is sent once more on another.
+    pub(super) async fn send(
+        &self,
+        token: &Token,
+        visit: &mut Visit,
+    ) -> Result<Response<Answer>, Fault> {
+        let sent = Instant::now();
+        let mut answer = self.send_once(token).await;
+        if let Err(error) = &answer
+            && died_on_reused(error)
+            && is_idempotent(&self.head.method)
+            && self.held.replayable()
+        {
+            answer = self.send_once(token).await;
+        }
+        visit.waited += sent.elapsed();
+        answer.map_err(|error| self.blame(error))
+    }
+
+    async fn send_once(&self, token: &Token) -> Result<Response<Answer>, SendError> {
+        let Some(body) = self.held.send() else {
+            return Err(SendError::Malformed(None));
+        };
+        let mut request = Request::new(peek(body).await);
+        request.method_mut().clone_from(&self.head.method);
+        request.uri_mut().clone_from(&self.head.uri);
+        request.headers_mut().clone_from(&self.head.headers);
+        request
+            .headers_mut()
+            .insert(&token.name, token.value.clone());
+        match self.upgrade {
+            None => self.lane.upstream.send(request).await,
+            Some(_) => self.lane.upgrades.send(request).await,
+        }
+    }
+
+    /// The caller's side is asked first: a body that broke off is not the upstream's fault.
+    fn blame(&self, error: SendError) -> Fault {
+        match self.held.fault() {
+            Some(InboundError::TooLarge) => Fault::TooLarge,
+            Some(InboundError::TooSlow) => Fault::TooSlow,
+            Some(InboundError::Cut(_)) => Fault::CallerGone,
+            None => {
+                let route = &self.lane.route.label;
+                let cause = crate::telemetry::chain(&error);
+                tracing::debug!(%route, %cause, "upstream failed");
+                Fault::Upstream(error)
+            }
+        }
+    }
+
+    /// Whether the answer rejects the token and a newer one is at hand.
+    pub(super) async fn judge(
+        &self,
+        answer: Response<Answer>,
+        token: &Token,
+        visit: &Visit,
+    ) -> Result<Judged, Fault> {
+        let rejection = &self.lane.route.rejection;
+        let looked = match rejection.by_head(answer.status(), answer.headers()) {
+            Verdict::Pass => {
+                note_success(&answer, token);
+                return Ok(Judged::Accepted(answer.into()));
+            }
+            Verdict::NeedsHuman(code) => {
+                let grant = self.lane.route.grant.name();
+                tracing::warn!(%grant, code, "the upstream asks for a new consent");
+                return Ok(Judged::Accepted(answer.into()));
+            }
+            Verdict::Rejected => Looked::from(answer),
+            Verdict::NeedBody => {
+                let looked = look(answer).await;
+                if !looked.rejects(rejection) {
+                    note_success(&looked.answer, token);
+                    return Ok(Judged::Accepted(looked));
+                }
+                looked
+            }
+        };
+        self.lane.route.metrics.rejections.inc();
+        if let Some(newer) = self.newer_than(token, visit).await {
+            self.lane.route.metrics.replays.inc();
+            return Ok(Judged::Rejected(newer));
+        }
+        Ok(Judged::Accepted(looked))
+    }
+
+    /// A newer token to send the call again with. A call that cannot be sent again still has its
+    /// token renewed, for the next one, but does not wait for that.
+    async fn newer_than(&self, token: &Token, visit: &Visit) -> Option<Arc<Token>> {
+        let route = &self.lane.route;
+        if !self.held.replayable() {
+            route.grant.report(token);
+            return None;
+        }
+        let deadline = visit.arrived + route.settings.token_wait.duration();
+        route.grant.newer_than(token, deadline).await
+    }
+
+    /// The answer on its way back to the caller.
+    pub(super) async fn back(
+        self,
+        looked: Looked,
+        tasks: &Tasks,
+    ) -> Result<Response<Outbound>, Fault> {
+        let Looked { mut answer, read } = looked;
+        let asked = self.upgrade.as_ref().map(|(protocol, _)| protocol);
+        let status = answer.status();
+        headers::strip_response(status, answer.headers_mut(), asked)?;
+        if status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some((_, caller)) = self.upgrade
+        {
+            let upstream = hyper::upgrade::on(&mut answer);
+            tasks.spawn("tunnel", tunnel::join(caller, upstream));
+        }
+        let (head, body) = answer.into_parts();
+        Ok(Response::from_parts(
+            head,
+            Outbound::upstream(read, body).await,
+        ))
+    }
+}
+
+/// An idle connection that the upstream was closing just then: it saw nothing of the call.
+fn died_on_reused(error: &SendError) -> bool {
+    matches!(
+        error,
+        SendError::Closed { reused: true, .. } | SendError::Refused(_)
+    )
+}
+
+/// Sending these twice is like sending them once (RFC 9110 §9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    )
+}
+
+/// An answer that is no error shows that the token is good.
+fn note_success(answer: &Response<Answer>, token: &Token) {
+    if answer.status().as_u16() < 400 {
+        token.accepted();
+    }
+}
+
+/// Reads the body as far as a rejection could reach.
+async fn look(mut answer: Response<Answer>) -> Looked {
+    let mut read = BytesMut::new();
+    while read.len() <= Rejection::LARGEST_BODY && !answer.body().is_end_stream() {
+        match answer.body_mut().frame().await {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => read.extend_from_slice(&data),
+                // Trailers of an answer that is looked at are given up: no error message has any.
+                Err(_) => break,
+            },
+            Some(Err(_)) | None => break,
+        }
+    }
+    let read = Some(read.freeze())
+        .filter(|read| !read.is_empty())
+        .map(Frame::data);
+    Looked { answer, read }
+}
+
+impl Looked {
+    fn rejects(&self, rejection: &Rejection) -> bool {
+        let body = self.read.as_ref().and_then(Frame::data_ref);
+        rejection.by_body(self.answer.status(), body.map_or(&[][..], Bytes::as_ref))
+    }
+}

@@ -1,0 +1,304 @@
+//! What of a message's head may pass: first strip, then inject (RFC 9110 §7.6).
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use super::reply::Fault;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Refuses what HTTP forbids, or what would hand the credential to the caller, and that the HTTP
+/// library lets through.
+pub(super) fn admit(parts: &Parts) -> Result<(), Fault> {
+    // TRACE would echo the injected credential to the caller; CONNECT would be a tunnel past it.
+    if parts.method == Method::TRACE || parts.method == Method::CONNECT {
+        return Err(Fault::MethodRefused);
+    }
+    admit_host(parts)?;
+    admit_transfer_encoding(&parts.headers)
+}
+
+/// Exactly one well-formed host (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn admit_host(parts: &Parts) -> Result<(), Fault> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Fault::BadRequest("more than one `Host`"));
+    }
+    let Some(host) = host else {
+        let needed = parts.version == Version::HTTP_11 || parts.uri.authority().is_none();
+        if needed && parts.version != Version::HTTP_10 {
+            return Err(Fault::BadRequest("no `Host`"));
+        }
+        return Ok(());
+    };
+    let parsed = Authority::try_from(host.as_bytes()).ok();
+    let parsed = parsed.filter(|host| !host.as_str().contains('@'));
+    let parsed = parsed.ok_or(Fault::BadRequest("a malformed `Host`"))?;
+    let other = parts
+        .uri
+        .authority()
+        .filter(|_| parts.version == Version::HTTP_2);
+    if other.is_some_and(|authority| *authority != parsed) {
+        return Err(Fault::BadRequest("`Host` and `:authority` differ"));
+    }
+    Ok(())
+}
+
+/// At most one transfer coding, and that is plain `chunked` (RFC 9112 §6.1): any list that merely
+/// ends in it would reach the upstream as an ambiguous message.
+fn admit_transfer_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Fault::BadRequest("a transfer coding other than `chunked`")),
+    }
+}
+
+/// The host that a request is for, without port and brackets kept.
+pub(super) fn host(parts: &Parts) -> Option<&str> {
+    if let Some(host) = parts.uri.host() {
+        return Some(host);
+    }
+    let host = parts.headers.get(HOST)?.to_str().ok()?;
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => Some(name),
+        _ => Some(host),
+    }
+}
+
+/// The protocol that an HTTP/1.1 request asks to change to (RFC 9110 §7.8).
+pub(super) fn asked_upgrade(parts: &Parts) -> Option<HeaderValue> {
+    let asked = parts.version == Version::HTTP_11 && names_upgrade(&parts.headers);
+    parts.headers.get(UPGRADE).filter(|_| asked).cloned()
+}
+
+fn names_upgrade(headers: &HeaderMap) -> bool {
+    connection_names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"))
+}
+
+fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}
+
+/// Takes off what is meant for this hop only: the fields that `Connection` names, and the known ones.
+pub(super) fn strip_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<String> = connection_names(headers).map(str::to_owned).collect();
+        for name in named {
+            headers.remove(name.as_str());
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHORIZATION,
+        PROXY_AUTHENTICATE,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // A length beside a transfer coding is a lie by now (RFC 9112 §6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Strips a request's head for its way out.
+pub(super) fn strip_request(headers: &mut HeaderMap, credential: &HeaderName) {
+    // Read before `Connection` takes it off: `trailers` is the one value that means something to
+    // the next hop too, and gRPC demands it.
+    let trailers = headers.get_all(TE).iter().any(|te| {
+        te.to_str().is_ok_and(|te| {
+            te.split(',')
+                .any(|te| te.trim().eq_ignore_ascii_case("trailers"))
+        })
+    });
+    strip_hop(headers);
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    headers.remove(AUTHORIZATION);
+    headers.remove(credential);
+}
+
+/// Puts the marks of an upgrade back on, for a request that asks for one or an answer that grants it.
+pub(super) fn mark_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Strips an answer's head for its way back. A 101 is let through only if it was asked for, to
+/// the protocol that was asked for.
+pub(super) fn strip_response(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    asked: Option<&HeaderValue>,
+) -> Result<(), Fault> {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        strip_hop(headers);
+        return Ok(());
+    }
+    let granted = headers.get(UPGRADE).cloned();
+    match granted.zip(asked) {
+        Some((granted, asked)) if same_protocol(&granted, asked) => {
+            strip_hop(headers);
+            mark_upgrade(headers, granted);
+            Ok(())
+        }
+        _ => Err(Fault::UpstreamMalformed(
+            "it changed to a protocol nobody asked for",
+        )),
+    }
+}
+
+fn same_protocol(granted: &HeaderValue, asked: &HeaderValue) -> bool {
+    let (Ok(granted), Ok(asked)) = (granted.to_str(), asked.to_str()) else {
+        return false;
+    };
+    asked
+        .split(',')
+        .any(|asked| asked.trim().eq_ignore_ascii_case(granted.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(version: Version, uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().version(version).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_host_is_there_once_and_well_formed() {
+        let refused: [&[(&str, &str)]; 6] = [
+            &[],
+            &[("host", "a"), ("host", "a")],
+            &[("host", "")],
+            &[("host", "user@a")],
+            &[("host", "a/b")],
+            &[("host", "a b")],
+        ];
+        for headers in refused {
+            assert!(
+                admit(&parts(Version::HTTP_11, "/", headers)).is_err(),
+                "{headers:?}"
+            );
+        }
+        for host in ["a", "a:80", "[::1]:8080", "127.0.0.1"] {
+            assert!(
+                admit(&parts(Version::HTTP_11, "/", &[("host", host)])).is_ok(),
+                "{host}"
+            );
+        }
+        assert!(admit(&parts(Version::HTTP_10, "/", &[])).is_ok());
+        assert!(admit(&parts(Version::HTTP_2, "http://a/", &[])).is_ok());
+        assert!(admit(&parts(Version::HTTP_2, "http://a/", &[("host", "b")])).is_err());
+    }
+
+    #[test]
+    fn only_plain_chunked_is_a_transfer_coding() {
+        let framed = |codings: &[&str]| {
+            let mut headers = vec![("host", "a")];
+            headers.extend(codings.iter().map(|coding| ("transfer-encoding", *coding)));
+            admit(&parts(Version::HTTP_11, "/", &headers)).is_ok()
+        };
+        assert!(framed(&[]));
+        assert!(framed(&["chunked"]));
+        assert!(framed(&["Chunked"]));
+        for codings in [
+            &["gzip, chunked"][..],
+            &["chunked, chunked"],
+            &["chunked", "chunked"],
+            &[", chunked"],
+            &["identity"],
+        ] {
+            assert!(!framed(codings), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn trace_and_connect_are_refused() {
+        for method in [Method::TRACE, Method::CONNECT] {
+            let mut parts = parts(Version::HTTP_11, "/", &[("host", "a")]);
+            parts.method = method;
+            assert!(matches!(admit(&parts), Err(Fault::MethodRefused)));
+        }
+    }
+
+    #[test]
+    fn the_callers_credential_and_hop_fields_stay_here() {
+        let mut parts = parts(
+            Version::HTTP_11,
+            "/",
+            &[
+                ("connection", "close, X-Mine"),
+                ("x-mine", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-authorization", "Basic eA=="),
+                ("authorization", "Bearer stolen"),
+                ("x-api-token", "stolen"),
+                ("te", "gzip, trailers"),
+                ("x-kept", "1"),
+            ],
+        );
+        strip_request(&mut parts.headers, &HeaderName::from_static("x-api-token"));
+        let mut left: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["te", "x-kept"]);
+        assert_eq!(parts.headers[TE], "trailers");
+    }
+
+    #[test]
+    fn a_length_beside_a_transfer_coding_is_dropped() {
+        let mut parts = parts(
+            Version::HTTP_11,
+            "/",
+            &[("transfer-encoding", "chunked"), ("content-length", "3")],
+        );
+        strip_hop(&mut parts.headers);
+        assert!(parts.headers.is_empty());
+    }
+
+    #[test]
+    fn a_change_of_protocol_must_have_been_asked_for() {
+        let answer = |granted: &str, asked: Option<&'static str>| {
+            let mut parts = parts(
+                Version::HTTP_11,
+                "/",
+                &[("connection", "upgrade"), ("upgrade", granted)],
+            );
+            let asked = asked.map(HeaderValue::from_static);
+            strip_response(
+                StatusCode::SWITCHING_PROTOCOLS,
+                &mut parts.headers,
+                asked.as_ref(),
+            )
+        };
+        assert!(answer("websocket", Some("WebSocket")).is_ok());
+        assert!(answer("websocket", Some("h2c, websocket")).is_ok());
+        assert!(answer("websocket", None).is_err());
+        assert!(answer("h2c", Some("websocket")).is_err());
+    }
+}

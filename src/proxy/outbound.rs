@@ -1,0 +1,221 @@
+//! An answer on its way back: its body, and what is counted when it has ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::metrics::{Metrics, RouteMetrics};
+use super::reply::Fault;
+use super::route::Route;
+use super::{Answer, RequestLog};
+use crate::body::{Peeked, peek};
+use crate::upstream::AnswerError;
+
+/// The body of an answer.
+pub struct Outbound {
+    content: Content,
+    measure: Option<Measure>,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each call"
+)]
+enum Content {
+    /// The upstream's: what was read of it already, then the rest.
+    Upstream(Option<Frame<Bytes>>, Peeked<Answer>),
+    /// Our own.
+    Text(Option<Bytes>),
+}
+
+impl Outbound {
+    /// The upstream's body, of which `read` was read already.
+    ///
+    /// Looks for the first piece, so that head and body leave in one write where the body is
+    /// there; a stream that has nothing yet loses nothing.
+    pub(super) async fn upstream(read: Option<Frame<Bytes>>, rest: Answer) -> Self {
+        Self {
+            content: Content::Upstream(read, peek(rest).await),
+            measure: None,
+        }
+    }
+
+    fn text(text: Bytes) -> Self {
+        Self {
+            content: Content::Text(Some(text)),
+            measure: None,
+        }
+    }
+}
+
+impl Body for Outbound {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let frame = match &mut self.content {
+            Content::Upstream(read, rest) => match read.take() {
+                Some(read) => Poll::Ready(Some(Ok(read))),
+                None => Pin::new(rest).poll_frame(cx),
+            },
+            Content::Text(text) => Poll::Ready(text.take().map(Frame::data).map(Ok)),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let (Some(data), Some(measure)) = (frame.data_ref(), self.measure.as_mut())
+        {
+            measure.bytes += data.len() as u64;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Upstream(read, rest) => read.is_none() && rest.is_end_stream(),
+            Content::Text(text) => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = |data: Option<&Bytes>| data.map_or(0, |data| data.len() as u64);
+        match &self.content {
+            Content::Upstream(None, rest) => rest.size_hint(),
+            Content::Upstream(Some(read), rest) => {
+                let rest = rest.size_hint().exact();
+                let whole = rest.map(|rest| rest + length(read.data_ref()));
+                whole.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            Content::Text(text) => SizeHint::with_exact(length(text.as_ref())),
+        }
+    }
+}
+
+/// A request from its head on: what is known of it when it is counted.
+pub(super) struct Visit {
+    /// When its head was there.
+    pub(super) arrived: Instant,
+    /// How long the upstream took, up to the heads of its answers.
+    pub(super) waited: Duration,
+    method: Method,
+    route: Option<Arc<Route>>,
+}
+
+impl Visit {
+    pub(super) fn begin(arrived: Instant, method: Method) -> Self {
+        Self {
+            arrived,
+            waited: Duration::ZERO,
+            method,
+            route: None,
+        }
+    }
+
+    /// It has found its route.
+    pub(super) fn enter(&mut self, route: &Arc<Route>) {
+        route.metrics.in_flight.inc();
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// The upstream's answer goes back.
+    pub(super) fn forwarded(
+        mut self,
+        response: Response<Outbound>,
+        log: RequestLog,
+    ) -> Response<Outbound> {
+        let status = response.status();
+        if let Some(route) = &self.route {
+            let added = self.arrived.elapsed().saturating_sub(self.waited);
+            route.metrics.forwarded(status, added);
+        }
+        let measure = self.measure(status, "forwarded", log);
+        response.map(|body| Outbound { measure, ..body })
+    }
+
+    /// An answer of our own goes back.
+    pub(super) fn refused(
+        mut self,
+        fault: &Fault,
+        metrics: &Metrics,
+        log: RequestLog,
+    ) -> Response<Outbound> {
+        let status = fault.status();
+        let refused = |metrics: &RouteMetrics| metrics.refused(status, fault.reason());
+        match &self.route {
+            Some(route) => refused(&route.metrics),
+            None => refused(&metrics.of("none")),
+        }
+        let measure = self.measure(status, fault.reason(), log);
+        fault.reply().map(|text| Outbound {
+            measure,
+            ..Outbound::text(text)
+        })
+    }
+
+    fn measure(
+        &mut self,
+        status: StatusCode,
+        reason: &'static str,
+        log: RequestLog,
+    ) -> Option<Measure> {
+        let method = std::mem::take(&mut self.method);
+        let route = self.route.take()?;
+        Some(Measure {
+            route,
+            arrived: self.arrived,
+            bytes: 0,
+            status,
+            reason,
+            method,
+            log,
+        })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // Still here: the caller went away before there was an answer.
+        if let Some(route) = &self.route {
+            route.metrics.in_flight.dec();
+        }
+    }
+}
+
+/// Counts a request when its answer has ended or was given up.
+struct Measure {
+    route: Arc<Route>,
+    arrived: Instant,
+    bytes: u64,
+    status: StatusCode,
+    reason: &'static str,
+    method: Method,
+    log: RequestLog,
+}
+
+impl Drop for Measure {
+    fn drop(&mut self) {
+        let metrics = &self.route.metrics;
+        let duration = self.arrived.elapsed();
+        metrics.in_flight.dec();
+        metrics.duration.observe(duration.as_secs_f64());
+        metrics.response_bytes.inc_by(self.bytes);
+        if self.log == RequestLog::Write {
+            tracing::info!(
+                method = %self.method,
+                route = %self.route.label,
+                status = self.status.as_u16(),
+                reason = self.reason,
+                bytes = self.bytes,
+                duration_ms = duration.as_secs_f64() * 1000.0,
+                "request"
+            );
+        }
+    }
+}
