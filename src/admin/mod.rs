@@ -1,0 +1,179 @@
+//! Faces the operator: health, readiness, metrics, status.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/livez` | 200 while the process runs its control thread |
+//! | `/readyz` | 200 when ready, else 503 with one reason per line |
+//! | `/metrics` | Prometheus text format 0.0.4 |
+//! | `/status` | every grant's state as JSON; fingerprints, never secrets |
+//!
+//! What always holds: it runs on the control thread, so its work never delays a call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde::Serialize;
+
+use crate::grant::Status;
+use crate::listen::{Handler, Hangup, Inbound};
+use crate::ready::Ready;
+
+/// What the admin side shows.
+#[derive(Clone)]
+pub struct Admin {
+    registry: Registry,
+    ready: Ready,
+    grants: Arc<dyn Fn() -> Vec<Status> + Send + Sync>,
+}
+
+/// The body of `/status`.
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    ready: bool,
+    not_ready: Vec<String>,
+    grants: Vec<Status>,
+}
+
+impl Admin {
+    /// Shows `registry`, `ready`, and what `grants` tells when it is asked.
+    pub fn new(
+        registry: Registry,
+        ready: Ready,
+        grants: impl Fn() -> Vec<Status> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            registry,
+            ready,
+            grants: Arc::new(grants),
+        }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let page = match path {
+            "/livez" => (StatusCode::OK, TEXT, String::from("ok\n")),
+            "/readyz" => self.readiness(),
+            "/metrics" => self.metrics(),
+            "/status" => self.status(),
+            _ => (StatusCode::NOT_FOUND, TEXT, String::from(PAGES)),
+        };
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut refused = response((StatusCode::METHOD_NOT_ALLOWED, TEXT, String::from(PAGES)));
+            refused
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        response(page)
+    }
+
+    fn readiness(&self) -> Page {
+        let blockers = self.ready.blockers();
+        if blockers.is_empty() {
+            return (StatusCode::OK, TEXT, String::from("ready\n"));
+        }
+        let lines = blockers.join("\nnot ready: ");
+        let lines = format!("not ready: {lines}\n");
+        (StatusCode::SERVICE_UNAVAILABLE, TEXT, lines)
+    }
+
+    fn metrics(&self) -> Page {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => (
+                StatusCode::OK,
+                METRICS,
+                String::from_utf8_lossy(&text).into_owned(),
+            ),
+            Err(error) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                format!("{error}\n"),
+            ),
+        }
+    }
+
+    fn status(&self) -> Page {
+        let not_ready = self.ready.blockers();
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            ready: not_ready.is_empty(),
+            not_ready,
+            grants: (self.grants)(),
+        };
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => (StatusCode::OK, JSON, json + "\n"),
+            Err(error) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                format!("{error}\n"),
+            ),
+        }
+    }
+}
+
+type Page = (StatusCode, &'static str, String);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PAGES: &str = "here are: /livez /readyz /metrics /status\n";
+
+fn response((status, content_type, text): Page) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Handler for Admin {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, request: Request<Inbound>) -> Result<Response<Full<Bytes>>, Hangup> {
+        Ok(self.answer(request.method(), request.uri().path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn get(admin: &Admin, path: &str) -> (StatusCode, String) {
+        let response = admin.answer(&Method::GET, path);
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_names_each_reason() {
+        let ready = Ready::default();
+        let admin = Admin::new(Registry::new(), ready.clone(), Vec::new);
+        let blocker = ready.block("grant crm");
+        let (status, body) = get(&admin, "/readyz").await;
+        assert_eq!(
+            (status, body.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready: grant crm\n")
+        );
+        drop(blocker);
+        assert_eq!(get(&admin, "/readyz").await.0, StatusCode::OK);
+        assert_eq!(get(&admin, "/livez").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        let admin = Admin::new(Registry::new(), Ready::default(), Vec::new);
+        assert_eq!(get(&admin, "/").await.0, StatusCode::NOT_FOUND);
+        let refused = admin.answer(&Method::POST, "/status");
+        assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(refused.headers()[ALLOW], "GET, HEAD");
+    }
+}
