@@ -58,6 +58,7 @@ impl Tasks {
     }
 
     /// A set of its own that stops with this one: a worker waits for its own tasks only.
+    #[must_use]
     pub fn child(&self) -> Self {
         let (running, _) = watch::channel(0);
         let shared = Shared {
@@ -65,7 +66,10 @@ impl Tasks {
             running,
             names: Arc::clone(&self.shared.names),
         };
-        Self { shared: Arc::new(shared), stop: self.stop.clone() }
+        Self {
+            shared: Arc::new(shared),
+            stop: self.stop.clone(),
+        }
     }
 
     /// Counts something that is not a task of its own, a worker thread for example, until the

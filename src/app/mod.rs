@@ -1,0 +1,184 @@
+//! Builds the rooms and runs them.
+//!
+//! Threads: the control thread (the caller's) runs keepers, stores, admin, reload and signals on
+//! one runtime; `workers` threads carry traffic, each with its own runtime, accept loop and
+//! upstream connections, so that a request stays on one core.
+//!
+//! What always holds: listeners are bound and stores opened before anything is served, so a start
+//! fails wholly or not at all; stopping goes data first, then keepers, then admin.
+
+mod house;
+mod metrics;
+mod reload;
+mod signals;
+mod workers;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::config::{Config, Listen};
+use crate::drain::Tasks;
+
+use house::House;
+use signals::{Signal, Signals};
+
+/// Why the house could not be started or reloaded.
+#[derive(Debug)]
+pub struct Error {
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    fn because(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// How long keepers may take to finish and save after the last request has ended, beyond what is
+/// left of `drain_timeout`: an answer on its way is worth more than a fast end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// A running Bearward.
+pub struct App {
+    house: House,
+    /// Connections and what belongs to requests.
+    data: Tasks,
+    /// Keepers.
+    control: Tasks,
+    /// The admin side, which answers to the last.
+    admin: Tasks,
+    drain_timeout: Duration,
+    proxy_address: Listen,
+    admin_address: Listen,
+}
+
+impl App {
+    /// Binds, opens, and begins to serve, on the runtime that this is called in (the control
+    /// thread's) and on worker threads of its own.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let (data, control, admin) = (Tasks::default(), Tasks::default(), Tasks::default());
+        let proxy = workers::bind(&config.proxy.listen, &config.proxy.socket_mode)?;
+        let door = workers::bind(&config.admin.listen, &config.proxy.socket_mode)?;
+        let (proxy_address, admin_address) = (workers::address(&proxy)?, workers::address(&door)?);
+        let drain_timeout = config.proxy.drain_timeout.duration();
+        let house = House::build(config, &control).await?;
+        house.open_admin(door, &admin);
+        house.open_workers(&proxy, &data)?;
+        tracing::info!(room = "admin", address = %admin_address, "listening");
+        tracing::info!(room = "proxy", address = %proxy_address, "listening");
+        Ok(Self {
+            house,
+            data,
+            control,
+            admin,
+            drain_timeout,
+            proxy_address,
+            admin_address,
+        })
+    }
+
+    /// Where the service sends its calls, with the real port.
+    pub fn proxy_address(&self) -> &Listen {
+        &self.proxy_address
+    }
+
+    /// Where health, metrics and status are, with the real port.
+    pub fn admin_address(&self) -> &Listen {
+        &self.admin_address
+    }
+
+    /// Takes another configuration, wholly or not at all.
+    pub async fn reload(&mut self, config: Config) -> Result<(), Error> {
+        self.house.reload(config, &self.control).await
+    }
+
+    /// Stops accepting, lets running requests end, saves what is owed, and ends.
+    pub async fn stop(self) {
+        let _stopping = self.house.ready().block("stopping");
+        tracing::info!("stopping");
+        self.data.stop();
+        let begun = tokio::time::Instant::now();
+        if timeout(self.drain_timeout, self.data.finished())
+            .await
+            .is_err()
+        {
+            let running = format!("{:?}", self.data.running());
+            tracing::warn!(
+                running,
+                "the drain timeout has passed; what still runs is cut"
+            );
+        }
+        self.control.stop();
+        let left = self.drain_timeout.saturating_sub(begun.elapsed()) + LAST_WORDS;
+        if timeout(left, self.control.finished()).await.is_err() {
+            tracing::warn!("a refresh is still under way; its intent is stored");
+        }
+        self.admin.stop();
+        let _ = timeout(LAST_WORDS, self.admin.finished()).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Runs Bearward until SIGTERM or SIGINT; reads `path` again on SIGHUP and when it changes.
+///
+/// Blocks the calling thread, which becomes the control thread. A second SIGTERM or SIGINT ends
+/// the drain at once.
+pub fn run(path: PathBuf, config: Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Error::because("no runtime could be made", error))?;
+    let ended = runtime.block_on(async move {
+        let mut signals = Signals::install()?;
+        let mut watch = reload::Watch::new(path, &config);
+        let mut app = App::start(config).await?;
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Reload => reload::again(&mut app, &mut watch).await,
+                },
+                () = watch.changed() => reload::again(&mut app, &mut watch).await,
+            }
+        }
+        tokio::select! {
+            () = app.stop() => {}
+            () = signals.stop() => tracing::warn!("asked twice: stopped at once"),
+        }
+        Ok(())
+    });
+    // Blocking store work that is still under way is let go: what is durable was acknowledged.
+    runtime.shutdown_background();
+    ended
+}
