@@ -1,3 +1,7 @@
-//! The door: hands the arguments to the command line's room.
+//! The door: everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bearward::cli::main()
+}

@@ -1,0 +1,91 @@
+//! `bearward import`: a refresh token from standard input into the store.
+//!
+//! Never from an argument: arguments stand in process lists and shell histories.
+
+use std::io::{IsTerminal, Read, stdin};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{Failure, File, block_on, grant, read, warn};
+use crate::config::{self, GrantName};
+use crate::secret::Secret;
+use crate::store::{self, Record};
+
+/// More is no refresh token.
+const LARGEST: u64 = 64 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The grant's name in the configuration
+    #[arg(value_name = "GRANT")]
+    grant: GrantName,
+    #[command(flatten)]
+    file: File,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let config = read(&options.file.config)?;
+    let section = grant(&config, &options.grant)?;
+    let token = token()?;
+    let fingerprint = token.fingerprint();
+    block_on(put(section, &options.grant, token))??;
+    warn(&format!(
+        "grant `{}`: refresh token {fingerprint} is stored",
+        options.grant
+    ));
+    Ok(())
+}
+
+/// Reads the token; line ends and blanks around it are a shell's, not the server's.
+fn token() -> Result<Secret<String>, Failure> {
+    if stdin().is_terminal() {
+        warn("paste the refresh token and end with Ctrl-D:");
+    }
+    let mut text = String::new();
+    let read = stdin().take(LARGEST + 1).read_to_string(&mut text);
+    let token = Secret::new(text.trim().to_owned());
+    let length = text.len() as u64;
+    drop(Secret::new(text));
+    read.map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
+    if token.expose().is_empty() {
+        return Err(Failure::new("standard input is empty").hint(Some(
+            "pipe the refresh token in: `bearward import GRANT < token-file`",
+        )));
+    }
+    if length > LARGEST
+        || token
+            .expose()
+            .contains(|c: char| c.is_control() || c == ' ')
+    {
+        return Err(
+            Failure::new("standard input is not a refresh token").hint(Some(
+                "it must be one token without blanks, of at most 64 KiB",
+            )),
+        );
+    }
+    Ok(token)
+}
+
+/// Begins a new chain; what was stored before stays as the previous refresh token.
+async fn put(
+    section: &config::Grant,
+    name: &GrantName,
+    token: Secret<String>,
+) -> Result<(), Failure> {
+    let metrics = store::Metrics::register(&prometheus::Registry::new())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let store = store::open(&section.store, name, &metrics).await?;
+    let stored = store.load().await?;
+    let mut record = Record::new(token, Timestamp::now());
+    let seed = section
+        .seed
+        .as_ref()
+        .and_then(|seed| seed.refresh_token.read().ok());
+    // So that the configured seed does not count as changed, and take the place of this token.
+    record.seed = seed.map(|seed| seed.hash());
+    record.generation = stored.as_ref().map_or(1, |stored| stored.generation + 1);
+    let generation = stored.as_ref().map(|stored| stored.generation);
+    record.previous_refresh_token = stored.map(|stored| stored.refresh_token);
+    Ok(store.save(&record, generation).await?)
+}

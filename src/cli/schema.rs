@@ -1,0 +1,8 @@
+//! `bearward schema`: a JSON Schema of the configuration file, for editors.
+
+use super::say;
+use crate::config;
+
+pub(super) fn run() {
+    say(&format!("{:#}", config::schema()));
+}
