@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::float_cmp,
     reason = "a test says what it expects and stops where that fails"
 )]
 
@@ -16,7 +17,9 @@
 mod practice;
 mod support;
 
+mod config;
 mod house;
+mod main_job;
 mod oidc_provider;
 mod practice_tls;
 mod practice_world;
