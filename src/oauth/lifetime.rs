@@ -7,6 +7,10 @@ use jiff::Timestamp;
 use crate::oauth::answer::{Expires, Tokens};
 use crate::oauth::jwt;
 
+/// A lifetime below this is taken for it: one that is over before a call can carry the token
+/// would mean a refresh per request, and the upstream says so when a token has ended.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// When the access token ends; nothing: never, as far as anybody knows.
 ///
 /// Asked in this order: the answer's own lifetime, the answer's moment, the token's `exp` if it
@@ -30,6 +34,7 @@ pub fn expires_at(
     };
     told.or_else(|| jwt::expiry(&tokens.access_token).filter(ahead))
         .or_else(|| last.or(default).map(|lifetime| after(sent_at, lifetime)))
+        .map(|end| end.max(after(sent_at, LEAST)))
 }
 
 /// `moment` and `lifetime` together, at most the last moment there is.
@@ -72,6 +77,7 @@ mod tests {
             format!("e30.{claims}.x")
         };
         let (jwt, old, opaque) = (jwt(5000), jwt(500), String::from("opaque"));
+        let instant = Expires::In(Duration::from_millis(3));
         let (told, untold) = (Expires::In(Duration::from_secs(10)), Expires::Untold);
         let moment = |second| Expires::At(at(second));
         for (token, expires, last, default, wanted) in [
@@ -84,6 +90,7 @@ mod tests {
             (&opaque, untold, Some(MINUTE), None, Some(1060)),
             (&opaque, untold, None, Some(HOUR), Some(4600)),
             (&opaque, untold, None, None, None),
+            (&opaque, instant, None, None, Some(1001)),
         ] {
             let tokens = tokens(token, expires);
             let found = expires_at(&tokens, at(1000), last, default);
