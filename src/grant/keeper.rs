@@ -54,6 +54,9 @@ pub struct Keeper {
     start: Instant,
     work: Option<Work>,
     secret: Option<String>,
+    /// When the client's secret is compared next, if it is watched. A moment and not a wait, so
+    /// that traffic which keeps asking does not put it off.
+    compare_at: Instant,
 }
 
 /// The one piece of work under way, and the event it will tell.
@@ -93,6 +96,7 @@ impl Keeper {
             start: Instant::now(),
             work: None,
             secret: None,
+            compare_at: Instant::now(),
             name,
             machine,
             parts,
@@ -144,7 +148,8 @@ impl Keeper {
                 () = tasks.stopped() => return None,
                 () = self.asks.called() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Event::Tick),
-                () = tokio::time::sleep(SECRET_INTERVAL), if watching => {
+                () = sleep_until(self.compare_at), if watching => {
+                    self.compare_at = Instant::now() + SECRET_INTERVAL;
                     if self.secret_changed() {
                         return Some(Event::SecretChanged);
                     }
@@ -221,6 +226,7 @@ impl Keeper {
         let issuer = Arc::clone(&self.parts.issuer);
         let duration = self.metrics.refresh_duration.clone();
         self.secret = issuer.secret_hash();
+        self.compare_at = Instant::now() + SECRET_INTERVAL;
         self.begin(async move {
             let timer = Instant::now();
             let attempt = issuer.refresh(&refresh_token).await;
