@@ -20,6 +20,7 @@ mod support;
 mod config;
 mod house;
 mod main_job;
+mod oidc_grant;
 mod oidc_provider;
 mod practice_tls;
 mod practice_world;

@@ -9,9 +9,8 @@ use crate::support::oidc::{Options, Registered};
 async fn it_rotates_and_revokes_the_grant_when_a_spent_token_comes_again() {
     let client = Registered::confidential("plain");
     let provider = OidcProvider::start(Options {
-        access_token_lifetime: 60,
-        rotate: true,
         clients: vec![client.clone()],
+        ..Options::default()
     })
     .await;
     let first = provider.consent(&client).await;
@@ -41,8 +40,8 @@ async fn a_public_client_rotates_too() {
     let client = Registered::public("cli");
     let provider = OidcProvider::start(Options {
         access_token_lifetime: 5,
-        rotate: true,
         clients: vec![client.clone()],
+        ..Options::default()
     })
     .await;
     let first = provider.consent(&client).await;

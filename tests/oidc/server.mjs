@@ -13,6 +13,7 @@ const options = {
   accessTokenLifetime: 3600,
   refreshTokenLifetime: 14 * 24 * 3600,
   rotate: true,
+  jwt: false,
   clients: [],
   ...JSON.parse(process.argv[2] ?? "{}"),
 };
@@ -84,6 +85,17 @@ const configuration = {
     devInteractions: { enabled: true },
     deviceFlow: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
+    // Access tokens are JWTs where they are meant for a resource of its own (RFC 9068).
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => (options.jwt ? "urn:practice:api" : undefined),
+      getResourceServerInfo: () => ({
+        scope: "openid offline_access crm.read",
+        accessTokenFormat: "jwt",
+        accessTokenTTL: options.accessTokenLifetime,
+      }),
+      useGrantedResource: () => true,
+    },
     revocation: { enabled: true },
   },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -35,6 +37,8 @@ pub struct Registered {
     pub id: String,
     /// Its secret; a public client has none.
     pub secret: Option<String>,
+    /// How it proves itself, by the IANA name.
+    pub auth: &'static str,
 }
 
 /// How an [`OidcProvider`] is set up.
@@ -44,8 +48,22 @@ pub struct Options {
     pub access_token_lifetime: u32,
     /// Whether each refresh gives a new refresh token.
     pub rotate: bool,
+    /// Whether access tokens are JWTs.
+    pub jwt: bool,
     /// Its clients.
     pub clients: Vec<Registered>,
+}
+
+impl Default for Options {
+    /// Strict, with tokens that live for a minute, and without a client.
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: 60,
+            rotate: true,
+            jwt: false,
+            clients: Vec::new(),
+        }
+    }
 }
 
 impl OidcProvider {
@@ -64,6 +82,7 @@ impl OidcProvider {
         let settings = json!({
             "accessTokenLifetime": options.access_token_lifetime,
             "rotate": options.rotate,
+            "jwt": options.jwt,
             "clients": clients,
         });
         let mut command = Command::new("node");
@@ -169,6 +188,20 @@ impl OidcProvider {
         answer.json()["active"] == json!(true)
     }
 
+    /// What an API that asks this server about each token it has not seen yet believes of one:
+    /// it lives until the `exp` that introspection told (RFC 7662 §2.2).
+    pub fn introspection(&self, registered: &Registered) -> impl Fn(&str) -> bool + use<> {
+        let (address, registered) = (self.address.clone(), registered.clone());
+        let known: Mutex<BTreeMap<String, f64>> = Mutex::default();
+        move |token: &str| {
+            let mut known = known.lock().unwrap();
+            let ends = known
+                .entry(token.to_owned())
+                .or_insert_with(|| ends(&address, &registered, token));
+            unix_now() < *ends
+        }
+    }
+
     async fn token(&self, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
         let answer = self.post("/token", registered, fields).await;
         if answer.status == 200 {
@@ -182,16 +215,7 @@ impl OidcProvider {
     }
 
     async fn post(&self, path: &str, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
-        let mut all = fields.to_vec();
-        if registered.secret.is_none() {
-            all.push(("client_id", &registered.id));
-        }
-        let mut request = client::form(path, &all);
-        if let Some(secret) = &registered.secret {
-            let basic = STANDARD.encode(format!("{}:{secret}", registered.id));
-            let value = format!("Basic {basic}").parse().unwrap();
-            request.headers_mut().insert("authorization", value);
-        }
+        let request = proven(path, registered, fields);
         client::call(&self.address, request).await.unwrap()
     }
 
@@ -234,7 +258,20 @@ impl Registered {
         Self {
             id: id.to_owned(),
             secret: Some(random.collect()),
+            auth: "client_secret_basic",
         }
+    }
+
+    /// The same client with this secret.
+    pub fn with_secret(self, secret: &str) -> Self {
+        let secret = Some(secret.to_owned());
+        Self { secret, ..self }
+    }
+
+    /// The same client, which shows its secret in the body (`client_secret_post`).
+    pub fn posting(self) -> Self {
+        let auth = "client_secret_post";
+        Self { auth, ..self }
     }
 
     /// A client without a secret.
@@ -242,6 +279,7 @@ impl Registered {
         Self {
             id: id.to_owned(),
             secret: None,
+            auth: "none",
         }
     }
 
@@ -253,12 +291,9 @@ impl Registered {
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
         });
-        match &self.secret {
-            Some(secret) => {
-                client["client_secret"] = json!(secret);
-                client["token_endpoint_auth_method"] = json!("client_secret_basic");
-            }
-            None => client["token_endpoint_auth_method"] = json!("none"),
+        client["token_endpoint_auth_method"] = json!(self.auth);
+        if let Some(secret) = &self.secret {
+            client["client_secret"] = json!(secret);
         }
         client
     }
@@ -288,6 +323,54 @@ impl Browser<'_> {
         }
         answer
     }
+}
+
+/// When `token` ends; 0 if it is not active. Blocks: it stands in for an API's own thread.
+fn ends(address: &Address, registered: &Registered, token: &str) -> f64 {
+    let (address, registered, token) = (address.clone(), registered.clone(), token.to_owned());
+    let asking = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let request = proven(
+                "/token/introspection",
+                &registered,
+                &[("token", token.as_str())],
+            );
+            client::call(&address, request).await.unwrap().json()
+        })
+    });
+    asking.join().unwrap()["exp"].as_f64().unwrap_or_default()
+}
+
+fn unix_now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_secs_f64()
+}
+
+/// A form that `registered` proves itself with (RFC 6749 §2.3.1).
+fn proven(path: &str, registered: &Registered, fields: &[(&str, &str)]) -> Request<Sent> {
+    let mut all = fields.to_vec();
+    let secret = registered.secret.as_deref().unwrap_or_default();
+    if registered.auth != "client_secret_basic" {
+        all.push(("client_id", &registered.id));
+    }
+    if registered.auth == "client_secret_post" {
+        all.push(("client_secret", secret));
+    }
+    let mut request = client::form(path, &all);
+    if registered.auth == "client_secret_basic" {
+        let encoded =
+            |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+        let pair = format!("{}:{}", encoded(&registered.id), encoded(secret));
+        let value = format!("Basic {}", STANDARD.encode(pair));
+        request
+            .headers_mut()
+            .insert("authorization", value.parse().unwrap());
+    }
+    request
 }
 
 /// The code that an authorization answer brings (RFC 6749 §4.1.2).

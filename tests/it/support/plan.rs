@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::child::Captured;
 use super::client::{self, Address};
 use super::leaks::Leaks;
+use super::oidc::{OidcProvider, Registered};
 use super::program::{self, Exit};
 use super::said::Event;
 use super::settings::{Settings, quoted};
@@ -72,6 +73,14 @@ impl SidecarBuilder {
         built.grant(&format!("client_secret = {{ file = {} }}", quoted(path)))
     }
 
+    /// Keeps a grant of an `oidc-provider` that began with this refresh token.
+    pub fn provider(self, at: &OidcProvider, client: &Registered, refresh_token: &str) -> Self {
+        self.watch(at.secrets())
+            .client(at.url(), &client.id, client.secret.as_deref())
+            .grant(&format!("client_auth = {}", quoted(client.auth)))
+            .seed(refresh_token)
+    }
+
     /// Begins with this refresh token.
     pub fn seed(self, refresh_token: &str) -> Self {
         let path = self.secret_file("seed", refresh_token);
@@ -95,6 +104,12 @@ impl SidecarBuilder {
     /// Lays a piece of TOML over the grant's table.
     pub fn grant(mut self, toml: &str) -> Self {
         self.settings.lay_grant(GRANT, toml);
+        self
+    }
+
+    /// Lays a piece of TOML over another grant's table.
+    pub fn other_grant(mut self, name: &str, toml: &str) -> Self {
+        self.settings.lay_grant(name, toml);
         self
     }
 
@@ -149,8 +164,19 @@ impl SidecarBuilder {
         Sidecar::new(self, process, [proxy, admin])
     }
 
+    /// Starts where that must fail, and tells how it ended and what `look` then finds in the
+    /// folder, which goes with this.
+    pub async fn start_failing_with<T>(self, look: impl FnOnce() -> T) -> (Exit, T) {
+        let exit = self.fail().await;
+        (exit, look())
+    }
+
     /// Starts where that must fail, and tells how it ended.
     pub async fn start_failing(self) -> Exit {
+        self.fail().await
+    }
+
+    async fn fail(&self) -> Exit {
         self.settings.write(&self.config_file());
         let mut process = Captured::start(&mut self.run()).unwrap();
         let Some(status) = process.wait().await else {
