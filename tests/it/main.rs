@@ -24,3 +24,4 @@ mod oidc_grant;
 mod oidc_provider;
 mod practice_tls;
 mod practice_world;
+mod waiters;
