@@ -19,6 +19,7 @@ mod support;
 
 mod config;
 mod house;
+mod issuer_misbehaves;
 mod main_job;
 mod oidc_grant;
 mod oidc_provider;
