@@ -18,8 +18,10 @@ mod practice;
 mod support;
 
 mod config;
+mod expiry;
 mod house;
 mod issuer_misbehaves;
+mod knobs;
 mod main_job;
 mod oidc_grant;
 mod oidc_provider;
