@@ -25,6 +25,7 @@ mod knobs;
 mod main_job;
 mod oidc_grant;
 mod oidc_provider;
+mod peers_defects;
 mod practice_tls;
 mod practice_world;
 mod waiters;
