@@ -15,8 +15,8 @@ use crate::practice::{Api, Issuer, Outcome, RawBackend, Reply, Step};
 use crate::support::settings::quoted;
 use crate::support::{Metrics, Sidecar, SidecarBuilder, client};
 
-/// How long traffic goes on.
-const RUN: Duration = Duration::from_secs(3);
+/// How long traffic goes on; well below the 5 s after which a death is confirmed.
+const RUN: Duration = Duration::from_secs(2);
 
 /// Between two calls of a caller.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -122,12 +122,17 @@ fn unusable() -> Vec<Case> {
 
 /// Adds a grant of `issuer` beside those there are, and a route `/name` to it.
 fn beside(plan: SidecarBuilder, name: &str, issuer: &Issuer, api: &Api) -> SidecarBuilder {
+    // Only who waits for an answer that never comes should wait in vain on a busy machine.
+    let patience = match name {
+        "silence" | "slow" => "1s",
+        _ => "20s",
+    };
     let secret = plan.secret_file(&format!("{name}.secret"), issuer.client_secret().unwrap());
     let seed = plan.secret_file(&format!("{name}.seed"), &issuer.refresh_token());
     let store = plan.home().join("grant").join(format!("{name}.grant"));
     let toml = format!(
         "[grant.{name}]\nissuer = {}\nclient_id = {}\nclient_secret.file = {}\n\
-         seed.refresh_token.file = {}\nstore.file.path = {}\ntoken_timeout = '1s'\n\
+         seed.refresh_token.file = {}\nstore.file.path = {}\ntoken_timeout = '{patience}'\n\
          [[route]]\npath = '/{name}'\ngrant = '{name}'\nupstream = {}",
         quoted(issuer.url()),
         quoted(issuer.client_id()),
@@ -175,7 +180,7 @@ async fn each_misbehaviour_is_told_counted_and_never_a_storm() {
         sleep(PAUSE).await;
     }
     let calls: usize = callers.join_all().await.into_iter().sum();
-    assert!(calls > 4 * sick.len(), "{calls} calls are no traffic");
+    assert!(calls > 2 * sick.len(), "{calls} calls are no traffic");
     let (metrics, status) = (sidecar.metrics().await, sidecar.status().await);
     for (case, issuer) in &sick {
         let asked = issuer.requests().len();
