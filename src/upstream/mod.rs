@@ -31,7 +31,7 @@ use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 
-use self::pool::{Lease, Pool};
+use self::pool::{Lease, Pool, Take};
 use crate::config;
 use crate::drain::Tasks;
 
@@ -121,10 +121,23 @@ impl<B: SendBody> Upstream<B> {
     /// Of the request's URI only path and query are used; scheme and authority are the
     /// upstream's, and so is `Host` where none is set.
     pub async fn send(&self, request: Request<B>) -> Result<Response<Answer<B>>, SendError> {
-        let mut request = request;
+        self.send_over(request, Take::Waiting).await
+    }
+
+    /// The same, on a connection that nothing was sent on before where that can be had: for a
+    /// call that died on one that was kept, since the others that are kept may be as dead.
+    pub async fn send_anew(&self, request: Request<B>) -> Result<Response<Answer<B>>, SendError> {
+        self.send_over(request, Take::New).await
+    }
+
+    async fn send_over(
+        &self,
+        mut request: Request<B>,
+        take: Take,
+    ) -> Result<Response<Answer<B>>, SendError> {
         let mut fresh = 0;
         loop {
-            let lease = self.pool.lease().await?;
+            let lease = self.pool.lease(take).await?;
             let (outcome, usage) = self.try_send(request, lease).await;
             match outcome {
                 Outcome::Done(response) => return Ok(response),
@@ -174,9 +187,10 @@ impl<B: SendBody> Upstream<B> {
         (outcome, usage)
     }
 
-    /// Origin form, with `Host` (RFC 9112 §3.2.1).
+    /// Origin form, with `Host` (RFC 9112 §3.2.1) and what HTTP/1.1 wants said of body and trailers.
     fn for_http1(&self, mut request: Request<B>) -> Request<B> {
         *request.version_mut() = Version::HTTP_11;
+        framing::prepare(&mut request);
         if request.uri().authority().is_some() {
             let target = target(request.uri());
             *request.uri_mut() = Uri::from(target);

@@ -61,6 +61,15 @@ enum Speaks {
     Http2,
 }
 
+/// Which connection of HTTP/1.1 will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// One that waits, if any does.
+    Waiting,
+    /// A new one.
+    New,
+}
+
 /// How to get a connection.
 enum Way<B: SendBody> {
     /// Through a share in the one that is there.
@@ -148,11 +157,11 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// A connection for one call: one that waits, or a new one. Cancel-safe.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease<B>, SendError> {
+    pub(super) async fn lease(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
         let failures = self.state().failures;
         match self.way(failures)? {
             Way::Share(lease) => return Ok(lease),
-            Way::Own => return self.own().await,
+            Way::Own => return self.own(take).await,
             Way::Dial => {}
         }
         let dialling = self.dialling.lock().await;
@@ -161,7 +170,7 @@ impl<B: SendBody> Pool<B> {
             Way::Share(lease) => return Ok(lease),
             Way::Own => {
                 drop(dialling);
-                return self.own().await;
+                return self.own(take).await;
             }
             Way::Dial => {}
         }
@@ -184,10 +193,11 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// A connection of HTTP/1.1.
-    async fn own(self: &Arc<Self>) -> Result<Lease<B>, SendError> {
+    async fn own(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
         let permit = self.permit().await?;
+        // Where a new one is wanted, one that waits makes room for it.
         let waiting = self.state().idle.take(Instant::now());
-        if let Some(connection) = waiting {
+        if let Some(connection) = waiting.filter(|_| take == Take::Waiting) {
             self.metrics.reused();
             return Ok(Lease::Own(Own {
                 connection,
