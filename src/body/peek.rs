@@ -88,6 +88,11 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         Self { held, body }
     }
 
+    /// A body whose next piece was taken by somebody else and is put back.
+    pub fn holding(next: Result<Frame<Bytes>, B::Error>, body: B) -> Self {
+        Self::new(body, Held::Frame(next))
+    }
+
     /// The body behind, to ask it something.
     pub fn get_ref(&self) -> &B {
         &self.body
@@ -203,6 +208,17 @@ mod tests {
             assert!(!body.is_end_stream());
             assert_eq!(body.collect().await.unwrap().to_bytes(), "abc", "{steps:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_is_put_back_comes_first() {
+        let rest = Script([Piece("c")].into());
+        let body = Peeked::holding(Ok(Frame::data(Bytes::from("ab"))), rest);
+        assert_eq!(body.size_hint().exact(), Some(3));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+        let body = Peeked::holding(Err(io::Error::other("cut")), Script(VecDeque::new()));
+        assert!(!body.is_end_stream());
+        assert!(body.collect().await.is_err());
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! A request's body on its way in.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,11 +50,6 @@ impl Inbound {
         self.received == 0 && self.body.size_hint().lower() > self.max
     }
 
-    /// The bytes that came so far.
-    pub fn received(&self) -> u64 {
-        self.received
-    }
-
     /// Counts a piece, or refuses it.
     fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, InboundError> {
         let count = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -85,7 +82,7 @@ impl Body for Inbound {
                 this.patience.restored();
                 this.counted(frame)
             }
-            Poll::Ready(Some(Err(error))) => Err(InboundError::Cut(error)),
+            Poll::Ready(Some(Err(error))) => Err(InboundError::of(error)),
             Poll::Pending if this.patience.poll_lost(cx).is_ready() => Err(InboundError::TooSlow),
             Poll::Pending => return Poll::Pending,
         };
@@ -120,8 +117,26 @@ pub enum InboundError {
     TooLarge,
     /// The client was silent for too long.
     TooSlow,
-    /// The connection broke, or the body's framing did.
+    /// The body's framing is wrong.
+    Malformed(hyper::Error),
+    /// The connection broke, or the stream was reset.
     Cut(hyper::Error),
+}
+
+impl InboundError {
+    fn of(error: hyper::Error) -> Self {
+        let kind = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<io::Error>())
+            .map(io::Error::kind);
+        match kind {
+            // What hyper's decoder of chunks says; a connection that ends has other kinds.
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+                Self::Malformed(error)
+            }
+            _ => Self::Cut(error),
+        }
+    }
 }
 
 impl fmt::Display for InboundError {
@@ -129,16 +144,17 @@ impl fmt::Display for InboundError {
         f.write_str(match self {
             Self::TooLarge => "the request's body is larger than the limit",
             Self::TooSlow => "the request's body did not arrive in time",
+            Self::Malformed(_) => "the request's body is malformed",
             Self::Cut(_) => "the request's body was cut",
         })
     }
 }
 
-impl std::error::Error for InboundError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for InboundError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::TooLarge | Self::TooSlow => None,
-            Self::Cut(error) => Some(error),
+            Self::Malformed(error) | Self::Cut(error) => Some(error),
         }
     }
 }

@@ -227,7 +227,7 @@ const EXCHANGES: [(&str, &str, &str); 12] = [
     ),
     (
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nmalformed",
-        "the request's body was cut",
+        "the request's body is malformed",
         "done",
     ),
     (
