@@ -17,12 +17,12 @@ use super::outbound::{Outbound, Visit};
 use super::reply::Fault;
 use super::route::Lane;
 use super::tunnel;
-use crate::body::peek;
+use crate::body::{Peeked, peek};
 use crate::drain::Tasks;
 use crate::grant::Token;
 use crate::listen::{Inbound, InboundError};
 use crate::oauth::{Rejection, Verdict};
-use crate::upstream::SendError;
+use crate::upstream::{AnswerError, SendError};
 
 /// A call as it can be sent, more than once if need be.
 pub(super) struct Call<'a> {
@@ -31,6 +31,13 @@ pub(super) struct Call<'a> {
     held: Held,
     /// The protocol that the caller asks to change to, and its side of the change.
     upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// Which try of the same sending it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Second,
 }
 
 /// An answer after the question whether it rejects the token.
@@ -49,11 +56,17 @@ pub(super) enum Judged {
 pub(super) struct Looked {
     answer: Response<Answer>,
     read: Option<Frame<Bytes>>,
+    /// What ended the reading, where that was not the body's plain end: it goes on its way too.
+    last: Option<Result<Frame<Bytes>, AnswerError>>,
 }
 
 impl From<Response<Answer>> for Looked {
     fn from(answer: Response<Answer>) -> Self {
-        Self { answer, read: None }
+        Self {
+            answer,
+            read: None,
+            last: None,
+        }
     }
 }
 
@@ -69,21 +82,19 @@ impl<'a> Call<'a> {
         let asked = headers::asked_upgrade(&head);
         let upgrade = asked.zip(head.extensions.remove::<OnUpgrade>());
         headers::strip_request(&mut head.headers, &route.credential);
+        if head.version == Version::HTTP_2 {
+            headers::join_cookies(&mut head.headers);
+        }
         if let Some((protocol, _)) = &upgrade {
             headers::mark_upgrade(&mut head.headers, protocol.clone());
         }
         route.dress(&mut head.headers);
         head.uri = Uri::from_parts(target).map_err(|_| Fault::BadRequest("a malformed path"))?;
         head.version = Version::HTTP_11;
-        let body = Held::new(
-            body,
-            route.settings.replay_max.len(),
-            route.credential.clone(),
-        );
         Ok(Self {
             lane,
             head,
-            held: body,
+            held: Held::new(body, route),
             upgrade,
         })
     }
@@ -101,26 +112,30 @@ impl<'a> Call<'a> {
     }
 
     /// Sends the call. Where it died on a kept connection that the upstream had closed meanwhile,
-    /// and doing it twice does no harm, it is sent once more on another.
+    /// and doing it twice does no harm, it is sent once more on a new one; likewise where the
+    /// upstream says that it did not look at it.
     pub(super) async fn send(
         &self,
         token: &Token,
         visit: &mut Visit,
     ) -> Result<Response<Answer>, Fault> {
         let sent = Instant::now();
-        let mut answer = self.send_once(token).await;
+        let mut answer = self.send_once(token, Attempt::First).await;
         if let Err(error) = &answer
-            && died_on_reused(error)
-            && is_idempotent(&self.head.method)
+            && may_be_repeated(error, &self.head.method)
             && self.held.replayable()
         {
-            answer = self.send_once(token).await;
+            answer = self.send_once(token, Attempt::Second).await;
         }
         visit.waited += sent.elapsed();
         answer.map_err(|error| self.blame(error))
     }
 
-    async fn send_once(&self, token: &Token) -> Result<Response<Answer>, SendError> {
+    async fn send_once(
+        &self,
+        token: &Token,
+        attempt: Attempt,
+    ) -> Result<Response<Answer>, SendError> {
         let Some(body) = self.held.send() else {
             return Err(SendError::Malformed(None));
         };
@@ -131,9 +146,13 @@ impl<'a> Call<'a> {
         request
             .headers_mut()
             .insert(&token.name, token.value.clone());
-        match self.upgrade {
-            None => self.lane.upstream.send(request).await,
-            Some(_) => self.lane.upgrades.send(request).await,
+        let upstream = match self.upgrade {
+            None => &self.lane.upstream,
+            Some(_) => &self.lane.upgrades,
+        };
+        match attempt {
+            Attempt::First => upstream.send(request).await,
+            Attempt::Second => upstream.send_anew(request).await,
         }
     }
 
@@ -142,6 +161,7 @@ impl<'a> Call<'a> {
         match self.held.fault() {
             Some(InboundError::TooLarge) => Fault::TooLarge,
             Some(InboundError::TooSlow) => Fault::TooSlow,
+            Some(InboundError::Malformed(_)) => Fault::BadRequest("a malformed body"),
             Some(InboundError::Cut(_)) => Fault::CallerGone,
             None => {
                 let route = &self.lane.route.label;
@@ -206,7 +226,11 @@ impl<'a> Call<'a> {
         looked: Looked,
         tasks: &Tasks,
     ) -> Result<Response<Outbound>, Fault> {
-        let Looked { mut answer, read } = looked;
+        let Looked {
+            mut answer,
+            read,
+            last,
+        } = looked;
         let asked = self.upgrade.as_ref().map(|(protocol, _)| protocol);
         let status = answer.status();
         headers::strip_response(status, answer.headers_mut(), asked)?;
@@ -217,19 +241,22 @@ impl<'a> Call<'a> {
             tasks.spawn("tunnel", tunnel::join(caller, upstream));
         }
         let (head, body) = answer.into_parts();
-        Ok(Response::from_parts(
-            head,
-            Outbound::upstream(read, body).await,
-        ))
+        let body = match last {
+            None => peek(body).await,
+            Some(last) => Peeked::holding(last, body),
+        };
+        Ok(Response::from_parts(head, Outbound::upstream(read, body)))
     }
 }
 
-/// An idle connection that the upstream was closing just then: it saw nothing of the call.
-fn died_on_reused(error: &SendError) -> bool {
-    matches!(
-        error,
-        SendError::Closed { reused: true, .. } | SendError::Refused(_)
-    )
+/// True where sending the call again does no harm: the upstream did not look at it, or it was
+/// most likely closing the kept connection just then and the method bears it if not.
+fn may_be_repeated(error: &SendError, method: &Method) -> bool {
+    match error {
+        SendError::Refused(_) => true,
+        SendError::Closed { reused: true, .. } => is_idempotent(method),
+        _ => false,
+    }
 }
 
 /// Sending these twice is like sending them once (RFC 9110 §9.2.2).
@@ -250,20 +277,26 @@ fn note_success(answer: &Response<Answer>, token: &Token) {
 /// Reads the body as far as a rejection could reach.
 async fn look(mut answer: Response<Answer>) -> Looked {
     let mut read = BytesMut::new();
+    let mut last = None;
     while read.len() <= Rejection::LARGEST_BODY && !answer.body().is_end_stream() {
-        match answer.body_mut().frame().await {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => read.extend_from_slice(&data),
-                // Trailers of an answer that is looked at are given up: no error message has any.
-                Err(_) => break,
-            },
-            Some(Err(_)) | None => break,
-        }
+        let frame = match answer.body_mut().frame().await {
+            None => break,
+            Some(frame) => frame.map(Frame::into_data),
+        };
+        last = match frame {
+            Ok(Ok(data)) => {
+                read.extend_from_slice(&data);
+                continue;
+            }
+            Ok(Err(trailers)) => Some(Ok(trailers)),
+            Err(error) => Some(Err(error)),
+        };
+        break;
     }
     let read = Some(read.freeze())
         .filter(|read| !read.is_empty())
         .map(Frame::data);
-    Looked { answer, read }
+    Looked { answer, read, last }
 }
 
 impl Looked {

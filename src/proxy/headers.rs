@@ -1,8 +1,9 @@
 //! What of a message's head may pass: first strip, then inject (RFC 9110 §7.6).
 
+use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::Authority;
@@ -20,8 +21,25 @@ pub(super) fn admit(parts: &Parts) -> Result<(), Fault> {
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Fault::MethodRefused);
     }
+    admit_target(parts)?;
     admit_host(parts)?;
     admit_transfer_encoding(&parts.headers)
+}
+
+/// A path, a whole URL, or `*` of `OPTIONS` (RFC 9112 §3.2); never a user's name and password,
+/// which have no business in a URL of HTTP (RFC 9110 §4.2.4).
+fn admit_target(parts: &Parts) -> Result<(), Fault> {
+    let uri = &parts.uri;
+    let bare_authority = uri.authority().is_some() && uri.scheme().is_none();
+    if bare_authority || (uri.path() == "*" && parts.method != Method::OPTIONS) {
+        return Err(Fault::BadRequest("a target that this method cannot have"));
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => {
+            Err(Fault::BadRequest("a user's name in its target"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Exactly one well-formed host (RFC 9112 §3.2, RFC 9113 §8.3.1).
@@ -75,9 +93,18 @@ pub(super) fn host(parts: &Parts) -> Option<&str> {
 }
 
 /// The protocol that an HTTP/1.1 request asks to change to (RFC 9110 §7.8).
+///
+/// A change to another HTTP is not asked on: its requests would run through the tunnel past
+/// routes, limits and credential. The request goes its way without it, as if we did not know how.
 pub(super) fn asked_upgrade(parts: &Parts) -> Option<HeaderValue> {
     let asked = parts.version == Version::HTTP_11 && names_upgrade(&parts.headers);
-    parts.headers.get(UPGRADE).filter(|_| asked).cloned()
+    let protocols = parts.headers.get(UPGRADE).filter(|_| asked)?;
+    let is_http = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        name == "h2c" || name == "h2" || name.starts_with("http/")
+    };
+    let http = protocols.to_str().ok()?.split(',').any(is_http);
+    (!http).then(|| protocols.clone())
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {
@@ -116,6 +143,34 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
         // A length beside a transfer coding is a lie by now (RFC 9112 §6.3).
         headers.remove(CONTENT_LENGTH);
     }
+}
+
+/// Makes one field of the cookies that HTTP/2 may split over several (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    // Values joined by what a value may hold are a value.
+    if let Ok(mut joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        joined.set_sensitive(true);
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Strips a request's trailers: no credential, no framing and no routing comes after the body
+/// (RFC 9110 §6.5.1).
+pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential: &HeaderName) {
+    strip_hop(trailers);
+    for name in [AUTHORIZATION, CONTENT_LENGTH, HOST, TE] {
+        trailers.remove(name);
+    }
+    trailers.remove(credential);
 }
 
 /// Strips a request's head for its way out.
@@ -215,6 +270,48 @@ mod tests {
         assert!(admit(&parts(Version::HTTP_10, "/", &[])).is_ok());
         assert!(admit(&parts(Version::HTTP_2, "http://a/", &[])).is_ok());
         assert!(admit(&parts(Version::HTTP_2, "http://a/", &[("host", "b")])).is_err());
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_a_whole_url() {
+        let host: &[(&str, &str)] = &[("host", "a")];
+        for target in ["/", "/a//b", "http://b/x", "https://b"] {
+            assert!(
+                admit(&parts(Version::HTTP_11, target, host)).is_ok(),
+                "{target}"
+            );
+        }
+        for target in ["*", "b", "b:443", "http://user@b/x"] {
+            assert!(
+                admit(&parts(Version::HTTP_11, target, host)).is_err(),
+                "{target}"
+            );
+        }
+        let mut options = parts(Version::HTTP_11, "*", host);
+        options.method = Method::OPTIONS;
+        assert!(admit(&options).is_ok());
+    }
+
+    #[test]
+    fn a_change_to_another_http_is_not_asked_on() {
+        let asked = |protocols: &str| {
+            let fields = [("connection", "upgrade"), ("upgrade", protocols)];
+            asked_upgrade(&parts(Version::HTTP_11, "/", &fields)).is_some()
+        };
+        assert!(asked("websocket"));
+        assert!(asked("a/1, b"));
+        for protocols in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0"] {
+            assert!(!asked(protocols), "{protocols}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_one_field() {
+        let fields = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
+        let mut parts = parts(Version::HTTP_2, "http://a/", &fields);
+        join_cookies(&mut parts.headers);
+        let left: Vec<_> = parts.headers.get_all(COOKIE).iter().collect();
+        assert_eq!(left, ["a=1; b=2; c=3"]);
     }
 
     #[test]

@@ -5,12 +5,15 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
+use prometheus::IntCounter;
 
+use super::headers;
+use super::route::Route;
 use crate::listen::{Inbound, InboundError};
 
 /// A request's body, held so that it can be sent more than once.
@@ -33,13 +36,18 @@ pub(super) struct Source {
     fault: Option<InboundError>,
     /// Counts the sendings; an [`Outgoing`] of an earlier one reads nothing any more.
     sending: u32,
+    /// Who waits for more. A later sending tells it that it waits in vain, or its connection
+    /// would stay open until the upstream ends it.
+    waiting: Option<Waker>,
     /// The field whose caller's value must not reach the upstream, in trailers neither.
     credential: HeaderName,
+    /// Counts the bytes as they come.
+    bytes: IntCounter,
 }
 
 impl Held {
-    /// Holds `inbound`, keeping up to `most` bytes.
-    pub(super) fn new(inbound: Inbound, most: usize, credential: HeaderName) -> Self {
+    /// Holds a request's body, keeping as much of it as its route says.
+    pub(super) fn new(inbound: Inbound, route: &Route) -> Self {
         if inbound.is_end_stream() {
             return Self::Nothing;
         }
@@ -47,11 +55,13 @@ impl Held {
             inbound,
             kept: Vec::new(),
             trailers: None,
-            room: Some(most),
+            room: Some(route.settings.replay_max.len()),
             ended: false,
             fault: None,
             sending: 0,
-            credential,
+            waiting: None,
+            credential: route.credential.clone(),
+            bytes: route.metrics.request_bytes.clone(),
         })))
     }
 
@@ -61,18 +71,23 @@ impl Held {
             return Some(Outgoing::Nothing);
         };
         let mut held = lock(source);
-        let hint = held.hint();
+        let left = held.length();
         if held.sending > 0 && held.room.is_none() || held.fault.is_some() {
             return None;
         }
         held.sending += 1;
         let sending = held.sending;
+        let waiting = held.waiting.take();
         drop(held);
+        if let Some(earlier) = waiting {
+            earlier.wake();
+        }
         Some(Outgoing::Some(Reader {
             source: Arc::clone(source),
             sending,
             next: 0,
-            hint,
+            trailers: Trailers::ToCome,
+            left,
         }))
     }
 
@@ -101,13 +116,11 @@ fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
 }
 
 impl Source {
-    /// The whole body's size: what is kept and what is still to come.
-    fn hint(&self) -> SizeHint {
+    /// The whole body's length, if it is known: what is kept and what is still to come.
+    fn length(&self) -> Option<u64> {
         let kept: u64 = self.kept.iter().map(|chunk| chunk.len() as u64).sum();
-        match self.inbound.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(kept + rest),
-            None => SizeHint::new(),
-        }
+        let rest = self.inbound.size_hint().exact();
+        rest.map(|rest| rest.saturating_add(kept))
     }
 
     fn keep(&mut self, chunk: &Bytes) {
@@ -120,14 +133,14 @@ impl Source {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         if self.ended {
-            return Poll::Ready(
-                self.trailers
-                    .clone()
-                    .map(|trailers| Ok(Frame::trailers(trailers))),
-            );
+            let trailers = self.trailers.clone();
+            return Poll::Ready(trailers.map(Frame::trailers).map(Ok));
         }
         let frame = match Pin::new(&mut self.inbound).poll_frame(cx) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                self.waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             Poll::Ready(None) => {
                 self.ended = true;
                 return Poll::Ready(None);
@@ -140,13 +153,13 @@ impl Source {
         };
         match frame.into_data() {
             Ok(chunk) => {
+                self.bytes.inc_by(chunk.len() as u64);
                 self.keep(&chunk);
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().unwrap_or_default();
-                trailers.remove(http::header::AUTHORIZATION);
-                trailers.remove(&self.credential);
+                headers::strip_trailers(&mut trailers, &self.credential);
                 self.ended = true;
                 self.trailers = Some(trailers.clone());
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
@@ -168,7 +181,56 @@ pub(super) struct Reader {
     source: Arc<Mutex<Source>>,
     sending: u32,
     next: usize,
-    hint: SizeHint,
+    trailers: Trailers,
+    /// How much it has yet to give, where that is known.
+    left: Option<u64>,
+}
+
+/// How far a reader is with the trailers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trailers {
+    /// If there are any, it has yet to give them.
+    ToCome,
+    /// It gave them, and they are the end.
+    Given,
+}
+
+impl Reader {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
+        let mut held = lock(&self.source);
+        if held.sending != self.sending {
+            return Poll::Ready(Some(Err(Unsendable)));
+        }
+        if self.trailers == Trailers::Given {
+            return Poll::Ready(None);
+        }
+        let frame = match held.kept.get(self.next) {
+            Some(chunk) => {
+                self.next += 1;
+                Poll::Ready(Some(Ok(Frame::data(chunk.clone()))))
+            }
+            None => {
+                let frame = held.poll(cx);
+                self.next = held.kept.len();
+                frame
+            }
+        };
+        drop(held);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.given(frame);
+        }
+        frame
+    }
+
+    fn given(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) => {
+                let length = data.len() as u64;
+                self.left = self.left.map(|left| left.saturating_sub(length));
+            }
+            None => self.trailers = Trailers::Given,
+        }
+    }
 }
 
 /// The body cannot be sent to its end; [`Held::fault`] says why, or it was sent anew.
@@ -194,23 +256,16 @@ impl Body for Outgoing {
         let Self::Some(reader) = &mut *self else {
             return Poll::Ready(None);
         };
-        let mut held = lock(&reader.source);
-        if held.sending != reader.sending {
-            return Poll::Ready(Some(Err(Unsendable)));
-        }
-        if let Some(chunk) = held.kept.get(reader.next) {
-            reader.next += 1;
-            return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
-        }
-        let frame = held.poll(cx);
-        reader.next = held.kept.len();
-        frame
+        reader.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         let Self::Some(reader) = self else {
             return true;
         };
+        if reader.trailers == Trailers::Given {
+            return true;
+        }
         let held = lock(&reader.source);
         let read = reader.next >= held.kept.len();
         read && held.trailers.is_none() && (held.ended || held.inbound.is_end_stream())
@@ -219,7 +274,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Nothing => SizeHint::with_exact(0),
-            Self::Some(reader) => reader.hint,
+            Self::Some(reader) => reader.left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::metrics::{Metrics, RouteMetrics};
 use super::reply::Fault;
 use super::route::Route;
 use super::{Answer, RequestLog};
-use crate::body::{Peeked, peek};
+use crate::body::Peeked;
 use crate::upstream::AnswerError;
 
 /// The body of an answer.
@@ -35,13 +35,11 @@ enum Content {
 }
 
 impl Outbound {
-    /// The upstream's body, of which `read` was read already.
-    ///
-    /// Looks for the first piece, so that head and body leave in one write where the body is
-    /// there; a stream that has nothing yet loses nothing.
-    pub(super) async fn upstream(read: Option<Frame<Bytes>>, rest: Answer) -> Self {
+    /// The upstream's body, of which `read` was read already. Its first piece is taken early, so
+    /// that head and body leave in one write where the body is there.
+    pub(super) fn upstream(read: Option<Frame<Bytes>>, rest: Peeked<Answer>) -> Self {
         Self {
-            content: Content::Upstream(read, peek(rest).await),
+            content: Content::Upstream(read, rest),
             measure: None,
         }
     }
