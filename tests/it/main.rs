@@ -26,6 +26,7 @@ mod main_job;
 mod oidc_grant;
 mod oidc_provider;
 mod peers_defects;
+mod plane;
 mod practice_tls;
 mod practice_world;
 mod waiters;
