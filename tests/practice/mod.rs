@@ -34,7 +34,7 @@ pub use issuer::{Issuer, IssuerBuilder};
 pub use journal::{Journal, Overdue};
 pub use ledger::{OldAccess, Replay, Rotation};
 pub use raw::{RawBackend, Step};
-pub use recorded::Recorded;
+pub use recorded::{Progress, Recorded};
 pub use reply::{Gate, Reply};
 pub use secrets::Secrets;
 pub use tls::Authority;

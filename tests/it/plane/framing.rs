@@ -6,12 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 
-use super::{Raw, status};
+use super::{Raw, lanes, status};
 use crate::practice::{Issuer, RawBackend, Step};
-use crate::support::Sidecar;
 
-/// Heads and bodies that are refused: nothing of them may reach the upstream. `.` at the start
-/// of a line stands for nothing; each text is sent with `Host: a` only where it says so.
+/// Heads and bodies that are refused: nothing of them may reach the upstream.
 const REFUSED: [(&str, u16); 52] = [
     // Two framings, or one that is not plain.
     (
@@ -227,20 +225,27 @@ const ALLOWED: [(&str, &str); 7] = [
 
 #[tokio::test]
 async fn what_is_odd_and_allowed_arrives_plain() {
-    for (request, body) in ALLOWED {
+    let issuer = Issuer::start().await;
+    let mut backends = Vec::new();
+    for (_, body) in ALLOWED {
         let end = if body.is_empty() { "\r\n\r\n" } else { body };
         let steps = [
             Step::ReadUntil(Bytes::from(end)),
             Step::write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
             Step::Again,
         ];
-        let world = Raw::behind(RawBackend::start(steps).await, |sidecar| sidecar).await;
-        let answer = world.sidecar.proxy().exchange(request).await;
+        backends.push(RawBackend::start(steps).await);
+    }
+    let routes = backends.iter().map(|backend| (backend.url(), ""));
+    let sidecar = lanes(&issuer, routes).await;
+    for (place, (request, body)) in ALLOWED.iter().enumerate() {
+        let request = request.replacen(" / ", &format!(" /{place} "), 1);
+        let answer = sidecar.proxy().exchange(&request).await;
         assert_eq!(status(&answer), 200, "{request:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-        let reached = world.reached();
+        let reached = backends[place].text();
         let (head, rest) = reached.split_once("\r\n\r\n").unwrap();
-        assert_eq!(rest, body, "{request:?}");
+        assert_eq!(rest, *body, "{request:?}");
         let codings = head.matches("transfer-encoding: chunked").count();
         let lengths = head.matches("content-length: 2").count();
         assert_eq!(codings + lengths, usize::from(!body.is_empty()), "{head}");
@@ -351,24 +356,14 @@ const ANSWERS: [(&str, Seen); 28] = [
 #[tokio::test]
 async fn an_answer_passes_whole_or_is_seen_to_be_broken() {
     let issuer = Issuer::start().await;
-    let mut sidecar = Sidecar::builder().issuer(&issuer);
     let mut backends = Vec::new();
-    for (place, (answer, _)) in ANSWERS.iter().enumerate() {
+    for (answer, _) in ANSWERS {
         let pause = Step::Pause(Duration::from_millis(20));
-        let steps = [Step::read_head(), Step::write(*answer), pause, Step::Close];
-        let backend = RawBackend::start(steps).await;
-        let keys = format!(
-            "grant = 'crm'\npath = '/{place}'\nupstream = '{}'",
-            backend.url()
-        );
-        sidecar = if place == 0 {
-            sidecar.route(&keys)
-        } else {
-            sidecar.config(&format!("[[route]]\n{keys}"))
-        };
-        backends.push(backend);
+        let steps = [Step::read_head(), Step::write(answer), pause, Step::Close];
+        backends.push(RawBackend::start(steps).await);
     }
-    let sidecar = sidecar.start().await;
+    let routes = backends.iter().map(|backend| (backend.url(), ""));
+    let sidecar = lanes(&issuer, routes).await;
     for (place, (sent, expected)) in ANSWERS.iter().enumerate() {
         let mut connection = sidecar.connect().await;
         let got = connection.get(&format!("/{place}")).await;

@@ -3,10 +3,13 @@
 
 mod forwarding;
 mod framing;
+mod limits;
 mod routes;
 
+use std::time::{Duration, Instant};
+
 use crate::practice::{Api, Issuer, RawBackend};
-use crate::support::client::Wire;
+use crate::support::client::{self, Wire};
 use crate::support::{Sidecar, SidecarBuilder};
 
 /// An issuer, an API and the sidecar between them.
@@ -74,6 +77,23 @@ impl Raw {
     }
 }
 
+/// A sidecar with a route for each of these upstreams, `/0` and so on, with more keys for each.
+async fn lanes(
+    issuer: &Issuer,
+    upstreams: impl IntoIterator<Item = (String, impl AsRef<str>)>,
+) -> Sidecar {
+    let mut sidecar = Sidecar::builder().issuer(issuer);
+    for (place, (url, keys)) in upstreams.into_iter().enumerate() {
+        let keys = keys.as_ref();
+        let route = format!("grant = 'crm'\npath = '/{place}'\nupstream = '{url}'\n{keys}");
+        sidecar = match place {
+            0 => sidecar.route(&route),
+            _ => sidecar.config(&format!("[[route]]\n{route}")),
+        };
+    }
+    sidecar.start().await
+}
+
 /// The lines of a head, sorted behind the first one; what follows the head is left out.
 fn head(text: &str) -> Vec<&str> {
     let head = text.split("\r\n\r\n").next().unwrap();
@@ -92,4 +112,18 @@ fn status(text: &str) -> u16 {
 /// Reads one answer's head as text.
 async fn head_of(wire: &mut Wire) -> String {
     String::from_utf8_lossy(&wire.until(b"\r\n\r\n").await).into_owned()
+}
+
+/// Waits until no request runs any more.
+async fn settled(sidecar: &Sidecar) {
+    let patience = Instant::now() + client::PATIENCE;
+    while sidecar
+        .metrics()
+        .await
+        .sum("bearward_requests_in_flight", &[])
+        != 0.0
+    {
+        assert!(Instant::now() < patience, "a request never ends");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
