@@ -237,7 +237,7 @@ async fn what_is_odd_and_allowed_arrives_plain() {
         backends.push(RawBackend::start(steps).await);
     }
     let routes = backends.iter().map(|backend| (backend.url(), ""));
-    let sidecar = lanes(&issuer, routes).await;
+    let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
     for (place, (request, body)) in ALLOWED.iter().enumerate() {
         let request = request.replacen(" / ", &format!(" /{place} "), 1);
         let answer = sidecar.proxy().exchange(&request).await;
@@ -363,7 +363,7 @@ async fn an_answer_passes_whole_or_is_seen_to_be_broken() {
         backends.push(RawBackend::start(steps).await);
     }
     let routes = backends.iter().map(|backend| (backend.url(), ""));
-    let sidecar = lanes(&issuer, routes).await;
+    let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
     for (place, (sent, expected)) in ANSWERS.iter().enumerate() {
         let mut connection = sidecar.connect().await;
         let got = connection.get(&format!("/{place}")).await;

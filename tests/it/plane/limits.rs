@@ -236,7 +236,7 @@ async fn an_upstream_that_cannot_be_asked_is_told_with_its_reason() {
     ];
     let issuer = Issuer::start().await;
     let routes = rows.iter().map(|(url, keys, ..)| (url.clone(), *keys));
-    let sidecar = lanes(&issuer, routes).await;
+    let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
     for (place, (url, _, expected, error, proxy_error)) in rows.iter().enumerate() {
         let request = format!("GET /{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = sidecar.proxy().exchange(request).await;

@@ -4,6 +4,8 @@
 mod forwarding;
 mod framing;
 mod limits;
+mod replay;
+mod reuse;
 mod routes;
 
 use std::time::{Duration, Instant};
@@ -81,8 +83,9 @@ impl Raw {
 async fn lanes(
     issuer: &Issuer,
     upstreams: impl IntoIterator<Item = (String, impl AsRef<str>)>,
+    change: impl FnOnce(SidecarBuilder) -> SidecarBuilder,
 ) -> Sidecar {
-    let mut sidecar = Sidecar::builder().issuer(issuer);
+    let mut sidecar = change(Sidecar::builder().issuer(issuer));
     for (place, (url, keys)) in upstreams.into_iter().enumerate() {
         let keys = keys.as_ref();
         let route = format!("grant = 'crm'\npath = '/{place}'\nupstream = '{url}'\n{keys}");
