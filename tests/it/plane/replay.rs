@@ -363,11 +363,8 @@ async fn there_is_no_second_replay() {
     for _ in 0..10 {
         assert_eq!(world.sidecar.get("/never").await.status, 401);
     }
-    assert!(
-        world.issuer.refreshes() <= 3,
-        "{}",
-        world.issuer.refreshes()
-    );
+    // On a slow machine the space after the first renewal in vain may have passed.
+    assert!(world.issuer.refreshes() <= 3);
 }
 
 #[tokio::test]
