@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use rustls::SupportedProtocolVersion;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -17,7 +18,7 @@ use super::issuer::Issuer;
 use super::journal::Journal;
 use super::recorded::{Recorded, Tap};
 use super::reply::{Act, Reply};
-use super::tls::Authority;
+use super::tls::{Authority, Clients, Terms};
 use super::wire::{self, Connection, Handler, Protocol, Server};
 
 /// An API behind bearer tokens (RFC 6750).
@@ -54,6 +55,7 @@ pub struct ApiBuilder {
     header: HeaderName,
     scheme: String,
     protocol: Protocol,
+    terms: Terms,
 }
 
 impl fmt::Debug for ApiBuilder {
@@ -87,6 +89,24 @@ impl ApiBuilder {
         self
     }
 
+    /// Its certificate carries this name and not its address.
+    pub fn named(mut self, name: &str) -> Self {
+        self.terms.name = Some(name.to_owned());
+        self
+    }
+
+    /// Speaks this version of TLS only.
+    pub fn tls_version(mut self, only: &'static SupportedProtocolVersion) -> Self {
+        self.terms.version = Some(only);
+        self
+    }
+
+    /// Speaks TLS only to those who have a certificate by its own authority.
+    pub fn for_certified_clients(mut self) -> Self {
+        self.terms.clients = Clients::Certified;
+        self
+    }
+
     /// Listens, from now on.
     pub async fn start(self) -> Api {
         self.listen(None).await
@@ -94,7 +114,7 @@ impl ApiBuilder {
 
     /// Listens with TLS, with a certificate by `authority`.
     pub async fn start_tls(self, authority: &Authority) -> Result<Api, rustls::Error> {
-        let acceptor = authority.acceptor(self.protocol)?;
+        let acceptor = authority.acceptor_on(self.protocol, &self.terms)?;
         Ok(self.listen(Some(acceptor)).await)
     }
 
@@ -129,6 +149,7 @@ impl Api {
             header: http::header::AUTHORIZATION,
             scheme: String::from("Bearer"),
             protocol: Protocol::Both,
+            terms: Terms::default(),
         }
     }
 

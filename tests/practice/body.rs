@@ -118,6 +118,12 @@ impl http_body::Body for Body {
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
+    /// Known beforehand only for a body that is there and empty; HTTP/2 then ends with the head.
+    fn is_end_stream(&self) -> bool {
+        let empty = matches!(&self.source, BodySource::Ready(frames) if frames.is_empty());
+        empty && self.left.is_none()
+    }
+
     fn size_hint(&self) -> SizeHint {
         self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
     }

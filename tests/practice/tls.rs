@@ -3,11 +3,34 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use super::wire::Protocol;
+
+/// On what terms a practice server speaks TLS.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Terms {
+    /// The one name that its certificate carries, where that is not its address.
+    pub(super) name: Option<String>,
+    /// The one version that it speaks.
+    pub(super) version: Option<&'static SupportedProtocolVersion>,
+    /// Whom it speaks to.
+    pub(super) clients: Clients,
+}
+
+/// Whom a practice server speaks to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Clients {
+    /// Anybody.
+    #[default]
+    Anybody,
+    /// Those with a certificate by its own authority.
+    Certified,
+}
 
 /// A certificate authority with keys made at run time.
 #[derive(Debug)]
@@ -45,16 +68,41 @@ impl Authority {
 
     /// What a practice server needs to speak TLS as `localhost` and `127.0.0.1`.
     pub(super) fn acceptor(&self, protocol: Protocol) -> Result<TlsAcceptor, rustls::Error> {
-        let general = |error: rcgen::Error| rustls::Error::General(error.to_string());
-        let (certificate, key) = self.sign(&["localhost", "127.0.0.1"]).map_err(general)?;
+        self.acceptor_on(protocol, &Terms::default())
+    }
+
+    /// The same on other terms.
+    pub(super) fn acceptor_on(
+        &self,
+        protocol: Protocol,
+        terms: &Terms,
+    ) -> Result<TlsAcceptor, rustls::Error> {
+        let general = |error: String| rustls::Error::General(error);
+        let name = terms.name.as_deref();
+        let names = name.map_or_else(|| vec!["localhost", "127.0.0.1"], |name| vec![name]);
+        let (certificate, key) = self.sign(&names).map_err(|e| general(e.to_string()))?;
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der())
             .map_err(|error| rustls::Error::General(error.to_owned()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+        let versions = terms
+            .version
+            .map_or(rustls::ALL_VERSIONS.to_vec(), |only| vec![only]);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)?;
+        let builder = match terms.clients {
+            Clients::Anybody => builder.with_no_client_auth(),
+            Clients::Certified => {
+                let mut roots = RootCertStore::empty();
+                let root = CertificateDer::from_pem_slice(self.pem.as_bytes());
+                roots.add(root.map_err(|e| general(e.to_string()))?)?;
+                let roots = Arc::new(roots);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                let verifier = verifier.build().map_err(|e| general(e.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_single_cert(chain, key)?;
         config.alpn_protocols = protocol.alpn();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

@@ -1,12 +1,16 @@
 //! The data plane, proved with the real program between practice servers: what goes through,
 //! what is refused, and what each side sees of the other.
 
+mod counts;
 mod forwarding;
 mod framing;
 mod limits;
+mod protocols;
 mod replay;
 mod reuse;
 mod routes;
+mod streaming;
+mod upgrades;
 
 use std::time::{Duration, Instant};
 

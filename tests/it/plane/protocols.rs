@@ -1,0 +1,404 @@
+//! The protocols on both sides: HTTP/1.1 and HTTP/2, TCP and Unix sockets, TLS with its proofs.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Version};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::{Raw, World, lanes, settled};
+use crate::practice::{Api, ApiBuilder, Authority, Issuer, Protocol, RawBackend, Reply};
+use crate::support::client::{self, Address, PATIENCE, Wire};
+
+/// What a call through TLS comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    /// It arrives over this version of HTTP.
+    Arrives(Version),
+    /// The handshake fails, and the reply says so.
+    Fails,
+    /// The upstream goes away: TLS 1.3 refuses a client after its handshake has ended.
+    Refused,
+}
+use Tls::{Arrives, Fails, Refused};
+
+#[tokio::test]
+async fn an_upstream_must_prove_itself_and_is_proved_to() {
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (cert, key) = authority.certificate(&["legacy"]).unwrap();
+    let (ca, wrong) = (
+        file("ca.pem", authority.pem()),
+        file("other.pem", other.pem()),
+    );
+    let (cert, key) = (file("cert.pem", &cert), file("key.pem", &key));
+    let alone = format!("ca = '{ca}', system_roots = false");
+    let mutual = format!("{alone}, cert = '{cert}', key = '{key}'");
+    let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    let any: fn(ApiBuilder) -> ApiBuilder = |api| api;
+    let rows: [(
+        &str,
+        Box<dyn Fn(ApiBuilder) -> ApiBuilder>,
+        String,
+        &str,
+        Tls,
+    ); 15] = [
+        (
+            "an added authority",
+            Box::new(any),
+            format!("ca = '{ca}'"),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "the only authority",
+            Box::new(any),
+            alone.clone(),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        ("no authority", Box::new(any), String::new(), "", Fails),
+        (
+            "another authority",
+            Box::new(any),
+            format!("ca = '{wrong}'"),
+            "",
+            Fails,
+        ),
+        (
+            "another name",
+            Box::new(|api| api.named("api.example")),
+            alone.clone(),
+            "",
+            Fails,
+        ),
+        (
+            "the name it is told to expect",
+            Box::new(|api| api.named("api.example")),
+            format!("{alone}, server_name = 'api.example'"),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "TLS 1.2",
+            Box::new(|api| api.tls_version(v12)),
+            alone.clone(),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "TLS 1.3",
+            Box::new(|api| api.tls_version(v13)),
+            alone.clone(),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "mutual TLS 1.2",
+            Box::new(|api| api.tls_version(v12).for_certified_clients()),
+            mutual.clone(),
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "mutual TLS 1.3",
+            Box::new(|api| api.tls_version(v13).for_certified_clients()),
+            mutual,
+            "",
+            Arrives(Version::HTTP_2),
+        ),
+        (
+            "mutual TLS 1.2 without a certificate",
+            Box::new(|api| api.tls_version(v12).for_certified_clients()),
+            alone.clone(),
+            "",
+            Fails,
+        ),
+        (
+            "mutual TLS 1.3 without a certificate",
+            Box::new(|api| api.tls_version(v13).for_certified_clients()),
+            alone.clone(),
+            "",
+            Refused,
+        ),
+        (
+            "a server of HTTP/1.1",
+            Box::new(|api| api.protocol(Protocol::Http1)),
+            alone.clone(),
+            "",
+            Arrives(Version::HTTP_11),
+        ),
+        (
+            "HTTP/1.1 wanted",
+            Box::new(any),
+            alone.clone(),
+            "http = 'http1'",
+            Arrives(Version::HTTP_11),
+        ),
+        (
+            "HTTP/2 wanted of a server of HTTP/1.1",
+            Box::new(|api| api.protocol(Protocol::Http1)),
+            alone,
+            "http = 'http2'",
+            Fails,
+        ),
+    ];
+    let issuer = Issuer::start().await;
+    let mut apis = Vec::new();
+    for (_, change, ..) in &rows {
+        let api = change(Api::builder().trusting(&issuer));
+        apis.push(api.start_tls(&authority).await.unwrap());
+    }
+    let routes = apis.iter().zip(&rows).map(|(api, (_, _, tls, keys, _))| {
+        (api.url().to_owned(), format!("tls = {{ {tls} }}\n{keys}"))
+    });
+    let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
+    for (place, (what, _, _, _, expected)) in rows.iter().enumerate() {
+        let answer = sidecar.get(&format!("/{place}")).await;
+        if let Arrives(version) = expected {
+            assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+            assert_eq!(apis[place].last().unwrap().version, *version, "{what}");
+            continue;
+        }
+        assert_eq!(answer.status, 502, "{what}");
+        let reason = answer.json()["error"].as_str().unwrap().to_owned();
+        let fails = reason == "tls_failed";
+        assert_eq!(fails, *expected == Fails, "{what}: {reason}");
+        assert!(apis[place].requests().is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn many_streams_of_http2_share_one_connection() {
+    let world = World::with(|sidecar| sidecar.route("http = 'http2'")).await;
+    let mut connection = world.sidecar.connect_http2().await;
+    let slow = Reply::regular().delay(Duration::from_millis(200));
+    world.api.on("/slow", slow);
+    let slow = connection.open(client::get("/slow")).await;
+    let mut calls = Vec::new();
+    for number in 0..30 {
+        let path = format!("/{number}");
+        let answer = connection.get(&path).await.unwrap();
+        calls.push((answer.version, answer.json()["path"].clone(), path));
+    }
+    for (version, got, path) in calls {
+        assert_eq!((version, got), (Version::HTTP_2, path.into()));
+    }
+    assert_eq!(slow.unwrap().status(), 200);
+    assert_eq!(world.api.connections(), 1);
+}
+
+fn trailers(name: &'static str, value: &'static str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(name, HeaderValue::from_static(value));
+    trailers
+}
+
+/// As gRPC does it: both ways at once, the status in the trailers.
+#[tokio::test]
+async fn a_stream_goes_both_ways_at_once() {
+    let world = World::with(|sidecar| sidecar.route("http = 'http2'")).await;
+    let echo = Reply::echo().header("content-type", "application/grpc");
+    world.api.on("/chat.Chat/Talk", echo);
+    let mut connection = world.sidecar.connect_http2().await;
+    let (frames, body) = client::streamed();
+    let mut request = client::post("/chat.Chat/Talk", "").map(|_| body);
+    for (name, value) in [("te", "trailers"), ("content-type", "application/grpc")] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    let mut answer = connection.open(request).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/grpc");
+    for number in 0..10 {
+        // The next piece is sent only after the one before has come back.
+        let piece = Bytes::from(format!("message {number}"));
+        frames.send(Frame::data(piece.clone())).await.unwrap();
+        let back = timeout(PATIENCE, answer.body_mut().frame()).await.unwrap();
+        assert_eq!(back.unwrap().unwrap().into_data().unwrap(), piece);
+    }
+    let status = trailers("grpc-status", "0");
+    frames.send(Frame::trailers(status.clone())).await.unwrap();
+    drop(frames);
+    let last = answer.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(last.into_trailers().unwrap(), status);
+    let arrived = world.api.last().unwrap();
+    assert_eq!(arrived.header("te"), Some("trailers"));
+    assert_eq!(arrived.version, Version::HTTP_2);
+    settled(&world.sidecar).await;
+}
+
+#[tokio::test]
+async fn an_answer_of_trailers_alone_passes() {
+    let world = World::with(|sidecar| sidecar.route("http = 'http2'")).await;
+    let refusal = Reply::status(200)
+        .header("content-type", "application/grpc")
+        .header("grpc-status", "12");
+    world.api.on("/chat.Chat/No", refusal);
+    let mut connection = world.sidecar.connect_http2().await;
+    let mut answer = connection
+        .open(client::post("/chat.Chat/No", "x"))
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "12");
+    assert!(answer.body_mut().frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_whom_its_mode_lets_in() {
+    for (mode, expected) in [("0600", 0o600), ("0660", 0o660)] {
+        let mut path = None;
+        let mut world = World::with(|sidecar| {
+            let socket = sidecar.home().join("proxy.sock");
+            let keys = format!(
+                "listen = 'unix:{}'\nsocket_mode = '{mode}'",
+                socket.display()
+            );
+            path = Some(socket);
+            sidecar.config(&format!("[proxy]\n{keys}"))
+        })
+        .await;
+        let path = path.unwrap();
+        assert_eq!(world.sidecar.proxy(), &Address::Unix(path.clone()));
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert!(metadata.file_type().is_socket());
+        assert_eq!(metadata.permissions().mode() & 0o777, expected);
+        assert_eq!(world.sidecar.get("/").await.status, 200);
+        let mut connection = world.sidecar.connect_http2().await;
+        assert_eq!(connection.get("/").await.unwrap().status, 200);
+        drop(connection);
+        world.sidecar.stop().await;
+        assert!(!path.exists());
+    }
+}
+
+/// A header field in HPACK, literal and without an index (RFC 7541 §6.2.2).
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![0];
+    for text in [name, value] {
+        bytes.push(u8::try_from(text.len()).unwrap());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// One request in one HEADERS frame that ends its stream, after preface and SETTINGS.
+fn request_of(fields: &[(&str, &str)]) -> Vec<u8> {
+    let block: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| field(name, value))
+        .collect();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+    bytes.extend_from_slice(&length[1..]);
+    bytes.extend_from_slice(&[1, 5, 0, 0, 0, 1]);
+    bytes.extend_from_slice(&block);
+    bytes
+}
+
+/// The first frame that says what became of a stream: its type and first byte.
+async fn verdict(wire: &mut Wire) -> (u8, u8) {
+    loop {
+        let mut head = [0; 9];
+        let read = timeout(PATIENCE, wire.read_exact(&mut head)).await.unwrap();
+        if read.is_err() {
+            return (0, 0);
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        wire.read_exact(&mut payload).await.unwrap();
+        // HEADERS, RST_STREAM or GOAWAY.
+        if matches!(head[3], 1 | 3 | 7) {
+            return (head[3], payload[0]);
+        }
+    }
+}
+
+const METHOD: (&str, &str) = (":method", "GET");
+const SCHEME: (&str, &str) = (":scheme", "http");
+const AUTHORITY: (&str, &str) = (":authority", "a");
+const PATH: (&str, &str) = (":path", "/");
+
+/// Heads of HTTP/2 that are refused (RFC 9113 §8.2, §8.3).
+const REFUSED: [&[(&str, &str)]; 27] = [
+    &[SCHEME, AUTHORITY, PATH],
+    &[METHOD, AUTHORITY, PATH],
+    &[METHOD, SCHEME, AUTHORITY],
+    &[METHOD, SCHEME, PATH],
+    &[METHOD, METHOD, SCHEME, AUTHORITY, PATH],
+    &[METHOD, SCHEME, AUTHORITY, PATH, PATH],
+    &[METHOD, SCHEME, AUTHORITY, AUTHORITY, PATH],
+    &[METHOD, SCHEME, AUTHORITY, PATH, (":status", "200")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, (":odd", "x")],
+    &[METHOD, SCHEME, AUTHORITY, ("x", "y"), PATH],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "")],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "*")],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "nowhere")],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "/a b")],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nX: y")],
+    &[METHOD, SCHEME, (":authority", "me@a"), PATH],
+    &[METHOD, SCHEME, (":authority", "a/b"), PATH],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("host", "b")],
+    &[METHOD, SCHEME, PATH, ("host", "a"), ("host", "a")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("X-Upper", "y")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("x y", "z")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("x", "y\r\nz: w")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("x", "y\0")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("connection", "close")],
+    &[
+        METHOD,
+        SCHEME,
+        AUTHORITY,
+        PATH,
+        ("transfer-encoding", "chunked"),
+    ],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("te", "gzip")],
+    &[METHOD, SCHEME, AUTHORITY, PATH, ("content-length", "5")],
+];
+
+#[tokio::test]
+async fn what_http2_forbids_is_refused_and_reaches_nobody() {
+    let world = Raw::new().await;
+    let try_out = async |fields: &[(&str, &str)]| {
+        let mut wire = world.sidecar.proxy().connect().await.unwrap();
+        wire.write_all(&request_of(fields)).await.unwrap();
+        verdict(&mut wire).await
+    };
+    for fields in REFUSED {
+        let (kind, first) = try_out(fields).await;
+        // 0x88 is `:status: 200` (RFC 7541, appendix A).
+        assert!(kind != 1 || first != 0x88, "{fields:?} was answered");
+    }
+    for method in ["TRACE", "CONNECT"] {
+        let (kind, first) = try_out(&[(":method", method), SCHEME, AUTHORITY, PATH]).await;
+        assert!(kind != 1 || first != 0x88, "{method} was answered");
+    }
+    assert_eq!(world.backend.text(), "");
+    for fields in [
+        &[METHOD, SCHEME, AUTHORITY, PATH][..],
+        &[METHOD, SCHEME, PATH, ("host", "a")],
+        &[METHOD, SCHEME, AUTHORITY, PATH, ("host", "A")],
+        &[METHOD, SCHEME, AUTHORITY, PATH, ("te", "trailers")],
+    ] {
+        assert_eq!(try_out(fields).await, (1, 0x88), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_http2_is_told_as_malformed() {
+    // A SETTINGS frame, then one that no client may get: HEADERS on stream 0.
+    let frames = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\0\x88".to_vec();
+    let backend = RawBackend::start([crate::practice::Step::write(frames)]).await;
+    let world = Raw::behind(backend, |sidecar| sidecar.route("http = 'http2'")).await;
+    let answer = world.sidecar.get("/").await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error"], "upstream_malformed");
+}
