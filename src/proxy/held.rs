@@ -204,16 +204,13 @@ impl Reader {
         if self.trailers == Trailers::Given {
             return Poll::Ready(None);
         }
-        let frame = match held.kept.get(self.next) {
-            Some(chunk) => {
-                self.next += 1;
-                Poll::Ready(Some(Ok(Frame::data(chunk.clone()))))
-            }
-            None => {
-                let frame = held.poll(cx);
-                self.next = held.kept.len();
-                frame
-            }
+        let frame = if let Some(chunk) = held.kept.get(self.next) {
+            self.next += 1;
+            Poll::Ready(Some(Ok(Frame::data(chunk.clone()))))
+        } else {
+            let frame = held.poll(cx);
+            self.next = held.kept.len();
+            frame
         };
         drop(held);
         if let Poll::Ready(Some(Ok(frame))) = &frame {

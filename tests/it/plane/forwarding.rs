@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Raw, World, head, head_of, status};
-use crate::practice::{Api, Gate, Issuer, Protocol, RawBackend, Reply, Secrets};
+use super::{Raw, World, both, head, head_of, status};
+use crate::practice::{Api, Gate, Issuer, RawBackend, Reply, Secrets};
 use crate::support::Sidecar;
-use crate::support::client::{self, Connection};
+use crate::support::client::{self, Sent};
 
 /// What is asked for, and what the upstream is asked for.
 const TARGETS: [(&str, &str); 22] = [
@@ -229,24 +229,14 @@ async fn answers_without_content_keep_their_fields_and_the_connection() {
     world
         .api
         .on("/stream", Reply::pieces(["a", "b"], Duration::ZERO));
-    for http2 in [false, true] {
-        let mut connection = if http2 {
-            world.sidecar.connect_http2().await
-        } else {
-            world.sidecar.connect().await
-        };
-        for (method, path, status, length) in [
-            (Method::HEAD, "/page", 200, Some("1000")),
-            (Method::HEAD, "/stream", 200, None),
-            (Method::GET, "/gone", 204, None),
-            (Method::GET, "/page", 200, Some("1000")),
+    for mut connection in both(&world.sidecar).await {
+        for (method, path, status, length, content) in [
+            (Method::HEAD, "/page", 200, Some("1000"), 0),
+            (Method::HEAD, "/stream", 200, None, 0),
+            (Method::GET, "/gone", 204, None, 0),
+            (Method::GET, "/page", 200, Some("1000"), 1000),
         ] {
-            let what = format!("{method} {path} http2={http2}");
-            let content = if method == Method::GET && status == 200 {
-                1000
-            } else {
-                0
-            };
+            let what = format!("{method} {path}");
             let request = client::request(method, path, "");
             let answer = connection.send(request).await.expect(&what);
             assert_eq!(answer.status, status, "{what}");
@@ -263,10 +253,7 @@ async fn answers_without_content_keep_their_fields_and_the_connection() {
 async fn an_answer_that_nothing_has_changed_keeps_its_fields() {
     let answer = "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 1000\r\n\r\n";
     let world = Raw::behind(RawBackend::answering(answer).await, |sidecar| sidecar).await;
-    for mut connection in [
-        world.sidecar.connect().await,
-        world.sidecar.connect_http2().await,
-    ] {
+    for mut connection in both(&world.sidecar).await {
         for _ in 0..2 {
             let answer = connection.get("/").await.unwrap();
             assert_eq!(answer.status, 304);
@@ -347,58 +334,36 @@ fn trailers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     fields.collect()
 }
 
+/// Sends two bytes and trailers, and names them beforehand.
+fn with_trailers(fields: HeaderMap) -> Request<Sent> {
+    let (frames, body) = client::streamed();
+    let mut request = client::post("/echo", "").map(|_| body);
+    let named = HeaderValue::from_static("x-sum, authorization");
+    request.headers_mut().insert("trailer", named);
+    let te = HeaderValue::from_static("trailers");
+    request.headers_mut().insert("te", te);
+    tokio::spawn(async move {
+        frames.send(Frame::data(Bytes::from("hi"))).await.unwrap();
+        frames.send(Frame::trailers(fields)).await.unwrap();
+    });
+    request
+}
+
 #[tokio::test]
 async fn trailers_pass_both_ways_without_a_credential() {
-    let issuer = Issuer::start().await;
-    for upstream in [Protocol::Http1, Protocol::Http2] {
-        let api = Api::builder()
-            .trusting(&issuer)
-            .protocol(upstream)
-            .start()
-            .await;
+    for http in ["http1", "http2"] {
+        let world = World::with(|s| s.route(&format!("http = '{http}'"))).await;
         let answer = Reply::echo().header("trailer", "x-sum");
-        api.on("/echo", answer);
-        let http = if upstream == Protocol::Http2 {
-            "http2"
-        } else {
-            "http1"
-        };
-        let sidecar = Sidecar::between(&issuer, &api)
-            .seed(&issuer.new_grant())
-            .route(&format!("http = '{http}'"))
-            .start()
-            .await;
-        for near in [Protocol::Http1, Protocol::Http2] {
-            let what = format!("{near:?} to {upstream:?}");
-            let mut connection = match near {
-                Protocol::Http1 => Connection::http1(sidecar.proxy()).await,
-                _ => Connection::http2(sidecar.proxy()).await,
-            };
-            let (frames, body) = client::streamed();
-            let mut request = client::post("/echo", "").map(|_| body);
-            let named = HeaderValue::from_static("x-sum, authorization");
-            request.headers_mut().insert("trailer", named);
-            let te = HeaderValue::from_static("trailers");
-            request.headers_mut().insert("te", te);
+        world.api.on("/echo", answer);
+        for mut connection in both(&world.sidecar).await {
             let sent = trailers(&[("x-sum", "42"), ("authorization", "Bearer mine")]);
-            tokio::spawn(async move {
-                frames.send(Frame::data(Bytes::from("hi"))).await.unwrap();
-                frames.send(Frame::trailers(sent)).await.unwrap();
-            });
-            let answer = connection.send(request).await.expect(&what);
-            assert_eq!(answer.body, "hi", "{what}");
-            assert_eq!(
-                answer.trailers,
-                Some(trailers(&[("x-sum", "42")])),
-                "{what}"
-            );
-            let arrived = api.last().unwrap();
-            assert_eq!(
-                arrived.trailers,
-                Some(trailers(&[("x-sum", "42")])),
-                "{what}"
-            );
-            assert_eq!(arrived.header("te"), Some("trailers"), "{what}");
+            let answer = connection.send(with_trailers(sent)).await.expect(http);
+            let passed = Some(trailers(&[("x-sum", "42")]));
+            assert_eq!(answer.body, "hi", "{http}");
+            assert_eq!(answer.trailers, passed, "{http}");
+            let arrived = world.api.last().unwrap();
+            assert_eq!(arrived.trailers, passed, "{http}");
+            assert_eq!(arrived.header("te"), Some("trailers"), "{http}");
         }
     }
 }

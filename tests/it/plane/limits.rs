@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::{World, head_of, lanes, settled, status};
+use super::{World, both, eventually, head_of, lanes, settled, status};
 use crate::practice::{Gate, Issuer, Progress, RawBackend, Recorded, Reply, Step};
+use crate::support::Sidecar;
 use crate::support::client;
 
 /// The parts of a reply of ours that programs read.
@@ -26,13 +27,13 @@ fn assert_reply(answer: &str, expected: u16, error: &str, proxy_error: &str) {
 
 #[tokio::test]
 async fn a_head_beyond_the_limits_is_refused() {
-    let small = World::with(|sidecar| {
+    let narrow = World::with(|sidecar| {
         sidecar.config("[proxy]\nmax_headers = 20\nmax_header_size = '4KiB'")
     })
     .await;
     let wide = World::with(|sidecar| sidecar.config("proxy.max_header_size = '128KiB'")).await;
     let fields = |count: usize| {
-        let fields: String = (0..count).map(|n| format!("x-{n}: y\r\n")).collect();
+        let fields = "x: y\r\n".repeat(count);
         format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n")
     };
     let field = |length: usize| {
@@ -44,21 +45,21 @@ async fn a_head_beyond_the_limits_is_refused() {
         format!("GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     };
     for (what, world, request, expected) in [
-        ("18 fields of 20", &small, fields(18), 200),
-        ("19 fields and 2", &small, fields(19), 431),
-        ("1000 fields", &small, fields(1000), 431),
-        ("a field below", &small, field(4000), 200),
-        ("a field beyond", &small, field(4096), 431),
-        ("a field far beyond", &small, field(500_000), 431),
+        ("18 fields of 20", &narrow, fields(18), 200),
+        ("19 fields and 2", &narrow, fields(19), 431),
+        ("1000 fields", &narrow, fields(1000), 431),
+        ("a field below", &narrow, field(4000), 200),
+        ("a field beyond", &narrow, field(4096), 431),
+        ("a field far beyond", &narrow, field(500_000), 431),
         ("a target below", &wide, target(60_000), 200),
         ("a target beyond", &wide, target(66_000), 414),
         ("98 fields of 100", &wide, fields(98), 200),
         ("99 fields and 2", &wide, fields(99), 431),
     ] {
-        let mut wire = world.sidecar.proxy().connect().await.unwrap();
+        let mut caller = world.sidecar.proxy().connect().await.unwrap();
         // It may be refused while it is still sent.
-        let _ = wire.write_all(request.as_bytes()).await;
-        let answer = head_of(&mut wire).await;
+        let _ = caller.write_all(request.as_bytes()).await;
+        let answer = head_of(&mut caller).await;
         assert_eq!(status(&answer), expected, "{what}: {answer}");
     }
 }
@@ -66,21 +67,26 @@ async fn a_head_beyond_the_limits_is_refused() {
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_declared_or_streamed() {
     let world = World::with(|sidecar| sidecar.config("proxy.max_body = '10KiB'")).await;
-    for (what, length, expected) in [("at", 10 * 1024, 200), ("beyond", 10 * 1024 + 1, 413)] {
+    let (at, beyond) = (10 * 1024, 10 * 1024 + 1);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    for (length, framing) in [
+        (at, "declared"),
+        (at, "chunked"),
+        (beyond, "declared"),
+        (beyond, "chunked"),
+    ] {
         let body = "x".repeat(length);
-        let declared = format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        let chunked = format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
-             {length:x}\r\n{body}\r\n0\r\n\r\n"
-        );
-        for request in [declared, chunked] {
-            let answer = world.sidecar.proxy().exchange(request).await;
-            assert_eq!(status(&answer), expected, "{what}: {answer}");
-            if expected == 413 {
-                assert_reply(&answer, 413, "body_too_large", "http_request_error");
+        let request = match framing {
+            "declared" => format!("{head}Content-Length: {length}\r\n\r\n{body}"),
+            _ => {
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n")
             }
+        };
+        let answer = world.sidecar.proxy().exchange(request).await;
+        if length == at {
+            assert_eq!(status(&answer), 200, "{framing}: {answer}");
+        } else {
+            assert_reply(&answer, 413, "body_too_large", "http_request_error");
         }
     }
     let mut connection = world.sidecar.connect_http2().await;
@@ -162,27 +168,47 @@ async fn closed_port() -> String {
 }
 
 /// A listener whose queue is full, so that nobody's connection ever stands.
-async fn full_queue() -> (TcpListener, Vec<TcpStream>, String) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut fillers = Vec::new();
-    let wait = Duration::from_millis(100);
-    while let Ok(Ok(stream)) = timeout(wait, TcpStream::connect(address)).await {
-        fillers.push(stream);
-    }
-    (listener, fillers, format!("http://{address}"))
+struct FullQueue {
+    url: String,
+    _listener: TcpListener,
+    _fillers: Vec<TcpStream>,
 }
+
+impl FullQueue {
+    async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut fillers = Vec::new();
+        let wait = Duration::from_millis(100);
+        while let Ok(Ok(stream)) = timeout(wait, TcpStream::connect(address)).await {
+            fillers.push(stream);
+        }
+        Self {
+            url: format!("http://{address}"),
+            _listener: listener,
+            _fillers: fillers,
+        }
+    }
+}
+
+/// An upstream that cannot be asked: its URL, more keys of its route, and what the caller is told.
+type Unreachable = (String, &'static str, u16, &'static str, &'static str);
 
 #[tokio::test]
 async fn an_upstream_that_cannot_be_asked_is_told_with_its_reason() {
-    let (_listener, _fillers, full) = full_queue().await;
+    let full = FullQueue::new().await;
     let silent = RawBackend::start([Step::read_head(), Step::Pause(Duration::from_mins(1))]).await;
     let hanging = RawBackend::start([Step::read_head(), Step::Close]).await;
     let plain = RawBackend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let blunt = RawBackend::start([Step::write("HTTP/1.1 400 Bad Request\r\n\r\n")]).await;
-    let rows = [
+    let short = "connect_timeout = '200ms'\nresponse_timeout = '200ms'";
+    let named = "allow_plaintext = true";
+    // No name may have a part of 64 bytes, so nobody needs to be asked.
+    let unnamed = format!("http://{}.invalid", "x".repeat(64));
+    let secured = blunt.url().replace("http:", "https:");
+    let rows: [Unreachable; 7] = [
         (
             closed_port().await,
             "",
@@ -190,24 +216,17 @@ async fn an_upstream_that_cannot_be_asked_is_told_with_its_reason() {
             "connect_refused",
             "connection_refused",
         ),
-        // No name may have a part of 64 bytes, so nobody needs to be asked.
+        (unnamed, named, 502, "dns_failed", "dns_error"),
         (
-            format!("http://{}.invalid", "x".repeat(64)),
-            "allow_plaintext = true\n",
-            502,
-            "dns_failed",
-            "dns_error",
-        ),
-        (
-            full,
-            "connect_timeout = '200ms'\n",
+            full.url.clone(),
+            short,
             504,
             "connect_timeout",
             "connection_timeout",
         ),
         (
             silent.url(),
-            "response_timeout = '200ms'\n",
+            short,
             504,
             "upstream_timeout",
             "http_response_timeout",
@@ -219,16 +238,10 @@ async fn an_upstream_that_cannot_be_asked_is_told_with_its_reason() {
             "upstream_closed",
             "connection_terminated",
         ),
-        (
-            blunt.url().replace("http:", "https:"),
-            "",
-            502,
-            "tls_failed",
-            "tls_protocol_error",
-        ),
+        (secured, "", 502, "tls_failed", "tls_protocol_error"),
         (
             plain.url(),
-            "http = 'http2'\n",
+            "http = 'http2'",
             502,
             "upstream_malformed",
             "http_protocol_error",
@@ -237,18 +250,23 @@ async fn an_upstream_that_cannot_be_asked_is_told_with_its_reason() {
     let issuer = Issuer::start().await;
     let routes = rows.iter().map(|(url, keys, ..)| (url.clone(), *keys));
     let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
-    for (place, (url, _, expected, error, proxy_error)) in rows.iter().enumerate() {
-        let request = format!("GET /{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let answer = sidecar.proxy().exchange(request).await;
-        assert_reply(&answer, *expected, error, proxy_error);
-        let route = format!("/{place}");
-        let labels = [("route", route.as_str()), ("reason", error)];
-        let counted = sidecar
-            .metrics()
-            .await
-            .sum("bearward_requests_total", &labels);
-        assert_eq!(counted, 1.0, "{url}");
+    for (place, row) in rows.iter().enumerate() {
+        is_told(&sidecar, place, row).await;
     }
+}
+
+async fn is_told(sidecar: &Sidecar, place: usize, row: &Unreachable) {
+    let (url, _, expected, error, proxy_error) = row;
+    let request = format!("GET /{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = sidecar.proxy().exchange(request).await;
+    assert_reply(&answer, *expected, error, proxy_error);
+    let route = format!("/{place}");
+    let labels = [("route", route.as_str()), ("reason", error)];
+    let counted = sidecar
+        .metrics()
+        .await
+        .sum("bearward_requests_total", &labels);
+    assert_eq!(counted, 1.0, "{url}");
 }
 
 #[tokio::test]
@@ -297,10 +315,7 @@ async fn an_answer_that_breaks_off_is_never_a_short_success() {
         "/looked/chunks",
         "/looked/slow",
     ] {
-        for mut connection in [
-            world.sidecar.connect().await,
-            world.sidecar.connect_http2().await,
-        ] {
+        for mut connection in both(&world.sidecar).await {
             let answer = connection.get(path).await;
             assert!(answer.is_err(), "{path}: {answer:?}");
         }
@@ -331,36 +346,29 @@ async fn a_request_that_breaks_off_is_never_a_short_one() {
 #[tokio::test]
 async fn a_caller_that_goes_away_takes_its_call_with_it() {
     for http in ["http1", "http2"] {
-        let world = World::with(|sidecar| sidecar.route(&format!("http = '{http}'"))).await;
-        // Before the answer.
+        let world = World::with(|s| s.route(&format!("http = '{http}'"))).await;
         world.api.on("/silent", Reply::silence().early());
-        let (frames, body) = client::streamed();
-        for mut connection in [
-            world.sidecar.connect().await,
-            world.sidecar.connect_http2().await,
-        ] {
+        let events = Reply::events(100_000, Duration::from_millis(5));
+        world.api.on("/events", events);
+        for mut connection in both(&world.sidecar).await {
             let count = world.api.requests().len();
-            let call = tokio::spawn(async move { connection.get("/silent").await.is_ok() });
-            world.api.requests().reaches(count + 1).await.unwrap();
-            call.abort();
-            let _ = call.await;
+            let reached = world.api.requests().reaches(count + 1);
+            tokio::select! {
+                _ = connection.get("/silent") => panic!("an answer"),
+                reached = reached => reached.map(drop).unwrap(),
+            }
+            drop(connection);
             settled(&world.sidecar).await;
         }
-        drop((frames, body));
-        // While it streams.
-        world
-            .api
-            .on("/events", Reply::events(100_000, Duration::from_millis(5)));
-        let mut connection = world.sidecar.connect().await;
-        let mut answer = connection.open(client::get("/events")).await.unwrap();
-        answer.body_mut().frame().await.unwrap().unwrap();
-        drop((answer, connection));
-        settled(&world.sidecar).await;
-        if http == "http1" {
-            let open = "bearward_upstream_connections";
-            let metrics = world.sidecar.metrics().await;
-            assert_eq!(metrics.sum(open, &[]), 0.0, "what was cut is not kept");
+        for mut connection in both(&world.sidecar).await {
+            let mut answer = connection.open(client::get("/events")).await.unwrap();
+            answer.body_mut().frame().await.unwrap().unwrap();
+            drop((answer, connection));
+            settled(&world.sidecar).await;
         }
+        // A connection that was cut is not kept; a stream that was reset leaves its connection.
+        let kept = if http == "http1" { 0.0 } else { 1.0 };
+        eventually(&world.sidecar, "bearward_upstream_connections", kept).await;
     }
 }
 

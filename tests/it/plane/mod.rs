@@ -15,7 +15,7 @@ mod upgrades;
 use std::time::{Duration, Instant};
 
 use crate::practice::{Api, Issuer, RawBackend};
-use crate::support::client::{self, Wire};
+use crate::support::client::{self, Connection, Wire};
 use crate::support::{Sidecar, SidecarBuilder};
 
 /// An issuer, an API and the sidecar between them.
@@ -121,16 +121,25 @@ async fn head_of(wire: &mut Wire) -> String {
     String::from_utf8_lossy(&wire.until(b"\r\n\r\n").await).into_owned()
 }
 
+/// Two connections to the proxy: one of HTTP/1.1 and one of HTTP/2.
+async fn both(sidecar: &Sidecar) -> [Connection; 2] {
+    [sidecar.connect().await, sidecar.connect_http2().await]
+}
+
 /// Waits until no request runs any more.
 async fn settled(sidecar: &Sidecar) {
+    eventually(sidecar, "bearward_requests_in_flight", 0.0).await;
+}
+
+/// Waits until the sum of a metric is this.
+async fn eventually(sidecar: &Sidecar, name: &str, expected: f64) {
     let patience = Instant::now() + client::PATIENCE;
-    while sidecar
-        .metrics()
-        .await
-        .sum("bearward_requests_in_flight", &[])
-        != 0.0
-    {
-        assert!(Instant::now() < patience, "a request never ends");
+    loop {
+        let now = sidecar.metrics().await.sum(name, &[]);
+        if now == expected {
+            return;
+        }
+        assert!(Instant::now() < patience, "{name} stays at {now}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

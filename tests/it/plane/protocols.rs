@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -16,7 +17,7 @@ use crate::support::client::{self, Address, PATIENCE, Wire};
 
 /// What a call through TLS comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tls {
+enum Outcome {
     /// It arrives over this version of HTTP.
     Arrives(Version),
     /// The handshake fails, and the reply says so.
@@ -24,155 +25,103 @@ enum Tls {
     /// The upstream goes away: TLS 1.3 refuses a client after its handshake has ended.
     Refused,
 }
-use Tls::{Arrives, Fails, Refused};
+use Outcome::{Arrives, Fails, Refused};
+
+/// How an upstream differs from the usual one, which is an API at its address for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upstream {
+    Usual,
+    Named,
+    Tls12,
+    Tls13,
+    Certified12,
+    Certified13,
+    OnlyHttp1,
+}
+use Upstream::{Certified12, Certified13, Named, OnlyHttp1, Tls12, Tls13, Usual};
+
+impl Upstream {
+    fn change(self, api: ApiBuilder) -> ApiBuilder {
+        let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+        match self {
+            Usual => api,
+            Named => api.named("api.example"),
+            Tls12 => api.tls_version(v12),
+            Tls13 => api.tls_version(v13),
+            Certified12 => api.tls_version(v12).for_certified_clients(),
+            Certified13 => api.tls_version(v13).for_certified_clients(),
+            OnlyHttp1 => api.protocol(Protocol::Http1),
+        }
+    }
+}
+
+const ALONE: &str = "ca = 'DIR/ca.pem', system_roots = false";
+const MUTUAL: &str =
+    "ca = 'DIR/ca.pem', system_roots = false, cert = 'DIR/cert.pem', key = 'DIR/key.pem'";
+const NAMED: &str = "ca = 'DIR/ca.pem', server_name = 'api.example'";
+
+/// The upstream, the route's `tls` and more of its keys, and what comes of a call.
+const HANDSHAKES: [(Upstream, &str, &str, Outcome); 15] = [
+    (Usual, ALONE, "", Arrives(Version::HTTP_2)),
+    (Usual, "ca = 'DIR/ca.pem'", "", Arrives(Version::HTTP_2)),
+    (Usual, "", "", Fails),
+    (Usual, "ca = 'DIR/other.pem'", "", Fails),
+    (Named, ALONE, "", Fails),
+    (Named, NAMED, "", Arrives(Version::HTTP_2)),
+    (Tls12, ALONE, "", Arrives(Version::HTTP_2)),
+    (Tls13, ALONE, "", Arrives(Version::HTTP_2)),
+    (Certified12, MUTUAL, "", Arrives(Version::HTTP_2)),
+    (Certified13, MUTUAL, "", Arrives(Version::HTTP_2)),
+    (Certified12, ALONE, "", Fails),
+    (Certified13, ALONE, "", Refused),
+    (OnlyHttp1, ALONE, "", Arrives(Version::HTTP_11)),
+    (Usual, ALONE, "http = 'http1'", Arrives(Version::HTTP_11)),
+    (OnlyHttp1, ALONE, "http = 'http2'", Fails),
+];
+
+/// A folder with the certificates that the routes above name.
+fn certificates(authority: &Authority) -> TempDir {
+    let other = Authority::new().unwrap();
+    let (cert, key) = authority.certificate(&["legacy"]).unwrap();
+    let folder = TempDir::new().unwrap();
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("other.pem", other.pem()),
+        ("cert.pem", &cert),
+        ("key.pem", &key),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
 
 #[tokio::test]
 async fn an_upstream_must_prove_itself_and_is_proved_to() {
-    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (cert, key) = authority.certificate(&["legacy"]).unwrap();
-    let (ca, wrong) = (
-        file("ca.pem", authority.pem()),
-        file("other.pem", other.pem()),
-    );
-    let (cert, key) = (file("cert.pem", &cert), file("key.pem", &key));
-    let alone = format!("ca = '{ca}', system_roots = false");
-    let mutual = format!("{alone}, cert = '{cert}', key = '{key}'");
-    let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
-    let any: fn(ApiBuilder) -> ApiBuilder = |api| api;
-    let rows: [(
-        &str,
-        Box<dyn Fn(ApiBuilder) -> ApiBuilder>,
-        String,
-        &str,
-        Tls,
-    ); 15] = [
-        (
-            "an added authority",
-            Box::new(any),
-            format!("ca = '{ca}'"),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "the only authority",
-            Box::new(any),
-            alone.clone(),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        ("no authority", Box::new(any), String::new(), "", Fails),
-        (
-            "another authority",
-            Box::new(any),
-            format!("ca = '{wrong}'"),
-            "",
-            Fails,
-        ),
-        (
-            "another name",
-            Box::new(|api| api.named("api.example")),
-            alone.clone(),
-            "",
-            Fails,
-        ),
-        (
-            "the name it is told to expect",
-            Box::new(|api| api.named("api.example")),
-            format!("{alone}, server_name = 'api.example'"),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "TLS 1.2",
-            Box::new(|api| api.tls_version(v12)),
-            alone.clone(),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "TLS 1.3",
-            Box::new(|api| api.tls_version(v13)),
-            alone.clone(),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "mutual TLS 1.2",
-            Box::new(|api| api.tls_version(v12).for_certified_clients()),
-            mutual.clone(),
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "mutual TLS 1.3",
-            Box::new(|api| api.tls_version(v13).for_certified_clients()),
-            mutual,
-            "",
-            Arrives(Version::HTTP_2),
-        ),
-        (
-            "mutual TLS 1.2 without a certificate",
-            Box::new(|api| api.tls_version(v12).for_certified_clients()),
-            alone.clone(),
-            "",
-            Fails,
-        ),
-        (
-            "mutual TLS 1.3 without a certificate",
-            Box::new(|api| api.tls_version(v13).for_certified_clients()),
-            alone.clone(),
-            "",
-            Refused,
-        ),
-        (
-            "a server of HTTP/1.1",
-            Box::new(|api| api.protocol(Protocol::Http1)),
-            alone.clone(),
-            "",
-            Arrives(Version::HTTP_11),
-        ),
-        (
-            "HTTP/1.1 wanted",
-            Box::new(any),
-            alone.clone(),
-            "http = 'http1'",
-            Arrives(Version::HTTP_11),
-        ),
-        (
-            "HTTP/2 wanted of a server of HTTP/1.1",
-            Box::new(|api| api.protocol(Protocol::Http1)),
-            alone,
-            "http = 'http2'",
-            Fails,
-        ),
-    ];
+    let authority = Authority::new().unwrap();
+    let folder = certificates(&authority);
     let issuer = Issuer::start().await;
     let mut apis = Vec::new();
-    for (_, change, ..) in &rows {
-        let api = change(Api::builder().trusting(&issuer));
+    for (upstream, ..) in HANDSHAKES {
+        let api = upstream.change(Api::builder().trusting(&issuer));
         apis.push(api.start_tls(&authority).await.unwrap());
     }
-    let routes = apis.iter().zip(&rows).map(|(api, (_, _, tls, keys, _))| {
-        (api.url().to_owned(), format!("tls = {{ {tls} }}\n{keys}"))
+    let folder = folder.path().to_str().unwrap();
+    let routes = apis.iter().zip(HANDSHAKES).map(|(api, (_, tls, keys, _))| {
+        let keys = format!("tls = {{ {tls} }}\n{keys}").replace("DIR", folder);
+        (api.url().to_owned(), keys)
     });
     let sidecar = lanes(&issuer, routes, |sidecar| sidecar).await;
-    for (place, (what, _, _, _, expected)) in rows.iter().enumerate() {
+    for (place, (upstream, tls, keys, expected)) in HANDSHAKES.into_iter().enumerate() {
+        let what = format!("{upstream:?} {tls} {keys}");
         let answer = sidecar.get(&format!("/{place}")).await;
         if let Arrives(version) = expected {
             assert_eq!(answer.status, 200, "{what}: {}", answer.text());
-            assert_eq!(apis[place].last().unwrap().version, *version, "{what}");
+            assert_eq!(apis[place].last().unwrap().version, version, "{what}");
             continue;
         }
         assert_eq!(answer.status, 502, "{what}");
-        let reason = answer.json()["error"].as_str().unwrap().to_owned();
-        let fails = reason == "tls_failed";
-        assert_eq!(fails, *expected == Fails, "{what}: {reason}");
+        let fails = answer.json()["error"] == "tls_failed";
+        assert_eq!(fails, expected == Fails, "{what}: {}", answer.text());
         assert!(apis[place].requests().is_empty(), "{what}");
     }
 }

@@ -1,11 +1,11 @@
 //! A kept connection that died meanwhile: what is safe is sent once more, what is not never is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 
-use super::{Raw, World};
+use super::{Raw, World, eventually};
 use crate::practice::{RawBackend, Step};
 use crate::support::client;
 
@@ -103,11 +103,7 @@ async fn what_was_not_sent_goes_out_on_another_connection() {
     for _ in 0..5 {
         let answer = world.sidecar.send(client::post("/", "")).await;
         assert_eq!(answer.status, 200);
-        let patience = Instant::now() + client::PATIENCE;
-        let open = "bearward_upstream_connections";
-        while world.sidecar.metrics().await.sum(open, &[]) != 0.0 {
-            assert!(Instant::now() < patience, "its end is never noticed");
-        }
+        eventually(&world.sidecar, "bearward_upstream_connections", 0.0).await;
     }
     assert_eq!(world.backend.received().len(), 5);
     assert_eq!(world.reached().matches("POST").count(), 5);
