@@ -133,9 +133,14 @@ async fn settled(sidecar: &Sidecar) {
 
 /// Waits until the sum of a metric is this.
 async fn eventually(sidecar: &Sidecar, name: &str, expected: f64) {
+    eventually_of(sidecar, name, &[], expected).await;
+}
+
+/// The same of those samples that carry these labels.
+async fn eventually_of(sidecar: &Sidecar, name: &str, labels: &[(&str, &str)], expected: f64) {
     let patience = Instant::now() + client::PATIENCE;
     loop {
-        let now = sidecar.metrics().await.sum(name, &[]);
+        let now = sidecar.metrics().await.sum(name, labels);
         if now == expected {
             return;
         }
