@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Listen};
 use crate::drain::Tasks;
+use crate::store;
 
 use house::House;
 use signals::{Signal, Signals};
@@ -29,6 +30,7 @@ use signals::{Signal, Signals};
 #[derive(Debug)]
 pub struct Error {
     message: String,
+    hint: Option<&'static str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -36,6 +38,7 @@ impl Error {
     fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            hint: None,
             source: None,
         }
     }
@@ -46,8 +49,20 @@ impl Error {
     ) -> Self {
         Self {
             message: message.into(),
+            hint: None,
             source: Some(source.into()),
         }
+    }
+
+    fn with_hint(self, hint: Option<&'static str>) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// What a person can do about it, where that is known here or below.
+    pub fn hint(&self) -> Option<&str> {
+        let chain = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        let store = chain.filter_map(|error| error.downcast_ref::<store::Error>());
+        self.hint.or_else(|| store.filter_map(store::Error::hint).next())
     }
 }
 

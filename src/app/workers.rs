@@ -1,5 +1,6 @@
 //! The threads that carry traffic.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Error;
@@ -11,8 +12,25 @@ use crate::proxy::{self, Proxy, RequestLog, Routes};
 /// Binds an address; `mode` (octal) is a Unix socket's.
 pub(super) fn bind(listen: &Listen, mode: &str) -> Result<Bound, Error> {
     let mode = u32::from_str_radix(mode, 8).unwrap_or(0o600);
-    Bound::bind(listen, mode)
-        .map_err(|error| Error::because(format!("cannot listen on `{listen}`"), error))
+    Bound::bind(listen, mode).map_err(|error| {
+        let hint = way_out(error.kind());
+        Error::because(format!("cannot listen on `{listen}`"), error).with_hint(hint)
+    })
+}
+
+/// What a person can do about an address that cannot be listened on.
+fn way_out(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::AddrInUse => {
+            Some("another process listens there: stop it, or choose another address")
+        }
+        ErrorKind::AddrNotAvailable => Some("choose an address that this machine has"),
+        ErrorKind::PermissionDenied => {
+            Some("choose a port from 1024 on, or a folder that this user may write")
+        }
+        ErrorKind::NotFound => Some("make the folder that the socket is to lie in"),
+        _ => None,
+    }
 }
 
 /// Where a listener really listens: port 0 has become a port.

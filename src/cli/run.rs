@@ -11,7 +11,8 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = read(path)?;
     telemetry::init(&config.log);
     hide_memory();
-    app::run(path.to_owned(), config).map_err(|error| Failure::new(telemetry::chain(&error)))
+    app::run(path.to_owned(), config)
+        .map_err(|error| Failure::new(telemetry::chain(&error)).hint(error.hint()))
 }
 
 /// Memory holds the credentials: no core dump is written, and no process of the same user may
