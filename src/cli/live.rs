@@ -12,40 +12,73 @@ use crate::upstream::Dialer;
 
 /// Checks every grant and every route, says what was found, and fails if anything did.
 pub(super) async fn check(config: &Config) -> Result<(), Failure> {
-    let mut well = true;
+    let mut failed = 0;
     for (name, section) in &config.grant {
         say(&format!("\ngrant `{name}`"));
-        well &= report(issuer(section).await);
-        well &= report(store(name, section).await);
+        failed += report("issuer", issuer(section).await);
+        failed += report("stored grant", store(name, section).await);
     }
     for section in &config.route {
         let host = section.host.as_deref().unwrap_or_default();
         say(&format!("\nroute `{host}{}`", section.path));
-        well &= report(upstream(section).await);
+        failed += report("upstream", upstream(section).await);
     }
-    if well { Ok(()) } else { Err(Failure::Told) }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::new("1 check failed")),
+        failed => Err(Failure::new(format!("{failed} checks failed"))),
+    }
 }
 
 /// Lines of findings, or what went wrong.
-type Findings = Result<Vec<(&'static str, String)>, String>;
+type Findings = Result<Vec<(&'static str, String)>, Trouble>;
 
-fn report(findings: Findings) -> bool {
+/// What went wrong, with the way out where it is known.
+struct Trouble {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Trouble {
+    fn of(error: &dyn std::error::Error) -> Self {
+        Self {
+            message: chain(error),
+            hint: None,
+        }
+    }
+}
+
+impl From<store::Error> for Trouble {
+    fn from(error: store::Error) -> Self {
+        Self {
+            hint: error.hint().map(str::to_owned),
+            ..Self::of(&error)
+        }
+    }
+}
+
+/// Says what was found, and counts what failed.
+fn report(what: &str, findings: Findings) -> usize {
+    let line = |what: &str, found: &str| say(&format!("  {what:<24}  {found}"));
     match findings {
         Ok(lines) => {
             for (what, found) in lines {
-                say(&format!("  {what:<24} {found}"));
+                line(what, &found);
             }
-            true
+            0
         }
-        Err(problem) => {
-            say(&format!("  FAILED  {problem}"));
-            false
+        Err(trouble) => {
+            line(what, &format!("FAILED: {}", trouble.message));
+            if let Some(hint) = trouble.hint {
+                line("", &format!("hint: {hint}"));
+            }
+            1
         }
     }
 }
 
 async fn issuer(section: &Grant) -> Findings {
-    let issuer = Issuer::new(section).map_err(|error| chain(&error))?;
+    let issuer = Issuer::new(section).map_err(|error| Trouble::of(&error))?;
     if section.issuer.is_none() {
         let endpoint = section
             .refresh
@@ -58,7 +91,8 @@ async fn issuer(section: &Grant) -> Findings {
             format!("{endpoint} (by hand, not asked)"),
         )]);
     }
-    let metadata = issuer.discover().await.map_err(|error| chain(&error))?;
+    let metadata = issuer.discover().await;
+    let metadata = metadata.map_err(|error| Trouble::of(&error))?;
     Ok(told(section, &metadata))
 }
 
@@ -113,8 +147,8 @@ fn told(section: &Grant, metadata: &Metadata) -> Vec<(&'static str, String)> {
 
 /// Opens the store, or looks at it where a running process holds it.
 async fn store(name: &GrantName, section: &Grant) -> Findings {
-    let metrics = store::Metrics::register(&prometheus::Registry::new())
-        .map_err(|error| error.to_string())?;
+    let metrics = store::Metrics::register(&prometheus::Registry::new());
+    let metrics = metrics.map_err(|error| Trouble::of(&error))?;
     let (record, held) = match store::open(&section.store, name, &metrics).await {
         Ok(store) => (store.load().await, ""),
         Err(error) if error.kind == ErrorKind::Held => (
@@ -123,10 +157,7 @@ async fn store(name: &GrantName, section: &Grant) -> Findings {
         ),
         Err(error) => (Err(error), ""),
     };
-    let record = record.map_err(|error| match error.hint() {
-        Some(hint) => format!("{}\n          hint: {hint}", chain(&error)),
-        None => chain(&error),
-    })?;
+    let record = record?;
     let status = Status::of(name, record.as_ref(), jiff::Timestamp::now());
     let grant = match (&status.refresh_token, &status.obtained_at) {
         (Some(fingerprint), Some(since)) => {
@@ -144,11 +175,11 @@ async fn upstream(section: &Route) -> Findings {
     let timeout = section.connect_timeout.duration();
     let alpn = Alpn::from(section.http);
     let dialer = Dialer::new(&section.upstream, &section.tls, alpn, timeout)
-        .map_err(|error| chain(&error))?;
-    let wire = dialer
-        .connect()
-        .await
-        .map_err(|error| format!("`{}`: {}", section.upstream, chain(&error)))?;
+        .map_err(|error| Trouble::of(&error))?;
+    let wire = dialer.connect().await.map_err(|error| Trouble {
+        message: format!("{}: {}", section.upstream, chain(&error)),
+        hint: None,
+    })?;
     let protocol = if wire.is_h2() { "HTTP/2" } else { "HTTP/1.1" };
     Ok(vec![(
         "upstream",

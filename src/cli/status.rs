@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Failure, File, ask, block_on, read, say, warn};
+use super::{Failure, File, ask, block_on, read, say};
 use crate::config::Config;
 use crate::grant::Status;
 use crate::store;
@@ -21,49 +21,68 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let config = read(&options.file.config)?;
-    let report = block_on(report(&config))??;
+    let found = block_on(find(&config))?;
     if options.json {
-        say(&format!("{report:#}"));
-        return Ok(());
+        say(&format!("{:#}", found.report));
+    } else {
+        say(&format!("source: {}", text(&found.report, "source")));
+        let grants = found.report.get("grants").and_then(Value::as_array);
+        for grant in grants.into_iter().flatten() {
+            say(&format!("\n{}", describe(grant)));
+        }
     }
-    say(&format!("source: {}", text(&report, "source")));
-    for grant in report
-        .get("grants")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        say(&format!("\n{}", describe(grant)));
+    let whole = found.unreadable.is_empty();
+    for failure in found.unreadable {
+        failure.tell();
     }
-    Ok(())
+    if whole { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// What there is to show, and the stores that told nothing.
+struct Found {
+    report: Value,
+    unreadable: Vec<Failure>,
 }
 
 /// The running process knows most; where none answers, the stores are read without holding them.
-async fn report(config: &Config) -> Result<Value, Failure> {
+async fn find(config: &Config) -> Found {
     let listen = &config.admin.listen;
-    if let Ok(mut report) = ask::status(listen).await {
-        if let Some(report) = report.as_object_mut() {
-            report.insert(
-                String::from("source"),
-                json!(format!("process at {listen}")),
-            );
-        }
-        return Ok(report);
-    }
-    let mut grants = Vec::new();
-    for (name, section) in &config.grant {
-        let record = match store::peek(&section.store, name).await {
-            Ok(record) => record,
-            Err(error) => {
-                warn(&format!("error: grant `{name}`: {}", chain(&error)));
-                return Err(Failure::Told);
+    match ask::status(listen).await {
+        Ok(mut report) => {
+            if let Some(report) = report.as_object_mut() {
+                let source = format!("process at {listen}");
+                report.insert(String::from("source"), json!(source));
             }
-        };
-        let status = Status::of(name, record.as_ref(), Timestamp::now());
-        grants.push(serde_json::to_value(status).unwrap_or_default());
+            Found {
+                report,
+                unreadable: Vec::new(),
+            }
+        }
+        Err(_) => peek(config).await,
     }
-    let source = format!("stores (no process answers at {listen})");
-    Ok(json!({ "source": source, "version": env!("CARGO_PKG_VERSION"), "grants": grants }))
+}
+
+/// What the stores say by themselves. One that cannot be read does not hide the others.
+async fn peek(config: &Config) -> Found {
+    let (mut grants, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, section) in &config.grant {
+        match store::peek(&section.store, name).await {
+            Ok(record) => {
+                let status = Status::of(name, record.as_ref(), Timestamp::now());
+                grants.push(serde_json::to_value(status).unwrap_or_default());
+            }
+            Err(error) => {
+                let hint = error.hint().map(str::to_owned);
+                let message = format!("grant `{name}`: {}", chain(&error));
+                grants.push(json!({ "grant": name, "state": "unreadable" }));
+                unreadable.push(Failure::new(message).hint(hint));
+            }
+        }
+    }
+    let source = format!("stores (no process answers at {})", config.admin.listen);
+    let report =
+        json!({ "source": source, "version": env!("CARGO_PKG_VERSION"), "grants": grants });
+    Found { report, unreadable }
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
