@@ -83,11 +83,11 @@ impl DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            DialFailure::Resolve => "the upstream's name cannot be resolved",
-            DialFailure::Refused => "the upstream refuses connections",
-            DialFailure::Unreachable => "the upstream cannot be reached",
-            DialFailure::Tls => "the TLS handshake with the upstream failed",
-            DialFailure::Timeout => "no connection to the upstream in time",
+            DialFailure::Resolve => "the server's name cannot be resolved",
+            DialFailure::Refused => "the server refuses connections",
+            DialFailure::Unreachable => "the server cannot be reached",
+            DialFailure::Tls => "the TLS handshake with the server failed",
+            DialFailure::Timeout => "no connection to the server in time",
         })
     }
 }

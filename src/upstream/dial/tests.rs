@@ -171,7 +171,7 @@ async fn a_server_that_proves_nothing_is_refused() {
         assert_eq!(error.as_str(), "tls_failed");
         assert_eq!(
             error.to_string(),
-            "the TLS handshake with the upstream failed"
+            "the TLS handshake with the server failed"
         );
         assert!(error.source().is_some());
     }
