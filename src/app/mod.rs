@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, ReadError};
 use crate::drain::Tasks;
 use crate::store;
 
@@ -61,8 +61,11 @@ impl Error {
     /// What a person can do about it, where that is known here or below.
     pub fn hint(&self) -> Option<&str> {
         let chain = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        let store = chain.filter_map(|error| error.downcast_ref::<store::Error>());
-        self.hint.or_else(|| store.filter_map(store::Error::hint).next())
+        let mut hints = chain.filter_map(|error| {
+            let store = error.downcast_ref().and_then(store::Error::hint);
+            store.or_else(|| error.downcast_ref().and_then(ReadError::hint))
+        });
+        self.hint.or_else(|| hints.next())
     }
 }
 

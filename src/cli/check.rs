@@ -8,7 +8,7 @@ use super::{Failure, File, block_on, live, read, say};
 pub(super) struct Options {
     #[command(flatten)]
     file: File,
-    /// Also resolve discovery, connect to each upstream and open each store; nothing is spent
+    /// Also ask each issuer, upstream and store; nothing is spent
     #[arg(long)]
     live: bool,
 }

@@ -53,14 +53,11 @@ fn token() -> Result<Secret<String>, Failure> {
             "pipe the refresh token in: `bearward import GRANT < token-file`",
         )));
     }
-    if length > LARGEST
-        || token
-            .expose()
-            .contains(|c: char| c.is_control() || c == ' ')
-    {
+    // RFC 6749 §A.17 has visible characters, and the blank, which is here a sign of two words.
+    if length > LARGEST || token.expose().contains(|c: char| !c.is_ascii_graphic()) {
         return Err(
             Failure::new("standard input is not a refresh token").hint(Some(
-                "it must be one token without blanks, of at most 64 KiB",
+                "it must be one token of visible ASCII characters, of at most 64 KiB",
             )),
         );
     }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, GrantName};
+use crate::config::{Config, GrantName, ReadError};
 
 /// Keeps an OAuth grant alive and puts a fresh access token on every call.
 #[derive(Debug, Parser)]
@@ -125,18 +125,21 @@ impl Failure {
     fn tell(self) -> ExitCode {
         let (text, code) = match self {
             Self::Faulty(report) => (report, ExitCode::from(FAULTY)),
-            Self::Failed {
-                message,
-                hint: None,
-            } => (format!("error: {message}"), ExitCode::FAILURE),
-            Self::Failed {
-                message,
-                hint: Some(hint),
-            } => (format!("error: {message}\nhint: {hint}"), ExitCode::FAILURE),
+            Self::Failed { message, hint } => {
+                (report(&message, hint.as_deref()), ExitCode::FAILURE)
+            }
             Self::Told => return ExitCode::FAILURE,
         };
         warn(&text);
         code
+    }
+}
+
+/// What went wrong, and the way out on a line of its own.
+fn report(message: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("error: {message}\nhint: {hint}"),
+        None => format!("error: {message}"),
     }
 }
 
@@ -148,8 +151,13 @@ impl From<crate::store::Error> for Failure {
 
 /// Reads the configuration, or gives the report of its faults.
 fn read(path: &Path) -> Result<Config, Failure> {
-    let config = Config::read(path)
-        .map_err(|error| Failure::Faulty(crate::telemetry::chain(&error).trim_end().to_owned()))?;
+    let config = Config::read(path).map_err(|error| match &error {
+        ReadError::Faulty(faults) => Failure::Faulty(faults.to_string().trim_end().to_owned()),
+        ReadError::Unreadable { .. } => {
+            let message = crate::telemetry::chain(&error);
+            Failure::Faulty(report(&message, error.hint()))
+        }
+    })?;
     for warning in config.warnings() {
         warn(&format!("warning: {warning}"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -141,20 +142,27 @@ pub enum ReadError {
     Faulty(Faults),
 }
 
+impl ReadError {
+    /// What a person can do about it, where that is known. Each fault in a file has its own.
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::Unreadable { cause, .. } = self else {
+            return None;
+        };
+        match cause.kind() {
+            ErrorKind::NotFound => Some(
+                "name the file with `--config FILE`; `config.example.toml` is one to begin with",
+            ),
+            ErrorKind::PermissionDenied => Some("it must be readable by the user Bearward runs as"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, cause } => {
-                write!(f, "cannot read the configuration file `{}`", path.display())?;
-                match cause.kind() {
-                    std::io::ErrorKind::NotFound => f.write_str(
-                        "\nhint: name the file with `--config FILE`; `config.example.toml` is one to begin with",
-                    ),
-                    std::io::ErrorKind::PermissionDenied => {
-                        f.write_str("\nhint: it must be readable by the user Bearward runs as")
-                    }
-                    _ => Ok(()),
-                }
+            Self::Unreadable { path, .. } => {
+                write!(f, "cannot read the configuration file `{}`", path.display())
             }
             Self::Faulty(faults) => faults.fmt(f),
         }

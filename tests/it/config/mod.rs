@@ -2,10 +2,11 @@
 
 mod example;
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use bearward::config::Config;
+
+use crate::support::golden::hold_against;
 
 /// No golden shows this, and each file with a secret in it uses it.
 const SECRET: &str = "hunter2";
@@ -14,35 +15,6 @@ fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/config")
         .join(name)
-}
-
-fn update() -> bool {
-    std::env::var_os("UPDATE").is_some()
-}
-
-/// Compares `got` with the file at `path`, or writes it there when `UPDATE` is set.
-fn hold_against(path: &Path, got: &str) -> Result<(), String> {
-    if update() {
-        std::fs::write(path, got).expect("the golden can be written");
-        return Ok(());
-    }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    if kept == got {
-        return Ok(());
-    }
-    let mut told = format!("{} (UPDATE=1 rewrites it):\n", path.display());
-    let (kept, got): (Vec<_>, Vec<_>) = (kept.lines().collect(), got.lines().collect());
-    for line in 0..kept.len().max(got.len()) {
-        match (kept.get(line), got.get(line)) {
-            (Some(kept), Some(got)) if kept == got => writeln!(told, "  {kept}"),
-            (kept, got) => kept
-                .iter()
-                .try_for_each(|kept| writeln!(told, "- {kept}"))
-                .and_then(|()| got.iter().try_for_each(|got| writeln!(told, "+ {got}"))),
-        }
-        .expect("a string takes everything");
-    }
-    Err(told)
 }
 
 /// What a person sees who checks this file. Cases whose name begins with `files_` may look at
@@ -93,8 +65,11 @@ fn a_missing_file_is_named_with_a_hint() {
     let error = Config::read(Path::new("/nonexistent/bearward.toml")).expect_err("there is none");
     assert_eq!(
         error.to_string(),
-        "cannot read the configuration file `/nonexistent/bearward.toml`\n\
-         hint: name the file with `--config FILE`; `config.example.toml` is one to begin with"
+        "cannot read the configuration file `/nonexistent/bearward.toml`"
+    );
+    assert_eq!(
+        error.hint(),
+        Some("name the file with `--config FILE`; `config.example.toml` is one to begin with")
     );
     assert!(std::error::Error::source(&error).is_some());
 }

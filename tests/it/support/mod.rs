@@ -6,6 +6,7 @@
 )]
 
 pub mod client;
+pub mod golden;
 pub mod leaks;
 pub mod oidc;
 pub mod settings;
@@ -20,7 +21,7 @@ mod wire;
 pub use leaks::Leaks;
 pub use oidc::OidcProvider;
 pub use plan::SidecarBuilder;
-pub use program::{Exit, bearward};
+pub use program::{Exit, bearward, write_private};
 pub use said::{Event, Metrics};
 pub use settings::Settings;
 pub use sidecar::Sidecar;

@@ -24,6 +24,7 @@ pub struct SidecarBuilder {
     pub(super) leaks: Leaks,
     pub(super) environment: Vec<(String, String)>,
     pub(super) program: PathBuf,
+    pub(super) way: Option<String>,
 }
 
 impl SidecarBuilder {
@@ -45,6 +46,7 @@ impl SidecarBuilder {
             leaks: Leaks::default(),
             environment: Vec::new(),
             program: PathBuf::from(env!("CARGO_BIN_EXE_bearward")),
+            way: None,
         }
     }
 
@@ -131,10 +133,27 @@ impl SidecarBuilder {
         self
     }
 
+    /// Starts the program by way of this line for the shell, in which `"$@"` stands for the
+    /// program and its arguments.
+    pub fn by_way_of(mut self, line: &str) -> Self {
+        self.way = Some(line.to_owned());
+        self
+    }
+
     /// Looks for these secrets too, when all is over.
     pub fn watch(self, secrets: &Secrets) -> Self {
         self.leaks.watch(secrets);
         self
+    }
+
+    /// The tables of the configuration, for what pieces cannot say.
+    pub fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// The file of the one grant.
+    pub fn store(&self) -> PathBuf {
+        self.home.path().join("grant").join("crm.grant")
     }
 
     /// The folder that it lives in.
@@ -192,13 +211,32 @@ impl SidecarBuilder {
         exit
     }
 
+    /// Runs another command with the configuration file, `check` for example.
+    pub async fn command(&self, arguments: &[&str], input: &str) -> Exit {
+        self.settings.write(&self.config_file());
+        let config = self.config_file();
+        let mut all = arguments.to_vec();
+        all.extend(["--config", config.to_str().unwrap()]);
+        let exit = program::run(&self.program, &all, input).await;
+        let texts = [("stdout", exit.stdout.as_str()), ("stderr", &exit.stderr)];
+        assert_eq!(self.leaks.find(texts), Vec::<String>::new());
+        exit
+    }
+
     /// The configuration file.
-    pub(super) fn config_file(&self) -> PathBuf {
+    pub fn config_file(&self) -> PathBuf {
         self.home.path().join("bearward.toml")
     }
 
     fn run(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.way {
+            None => Command::new(&self.program),
+            Some(line) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(line).arg("sh").arg(&self.program);
+                shell
+            }
+        };
         command
             .arg("run")
             .arg("--config")
