@@ -17,11 +17,13 @@
 mod practice;
 mod support;
 
+mod cli;
 mod config;
 mod expiry;
 mod house;
 mod issuer_misbehaves;
 mod knobs;
+mod live;
 mod main_job;
 mod oidc_grant;
 mod oidc_provider;
