@@ -31,4 +31,6 @@ mod peers_defects;
 mod plane;
 mod practice_tls;
 mod practice_world;
+mod secrets;
+mod start;
 mod waiters;

@@ -146,6 +146,11 @@ impl SidecarBuilder {
         self
     }
 
+    /// The secrets that are looked for when all is over.
+    pub fn leaks(&self) -> &Leaks {
+        &self.leaks
+    }
+
     /// The tables of the configuration, for what pieces cannot say.
     pub fn settings(&mut self) -> &mut Settings {
         &mut self.settings
