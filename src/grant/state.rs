@@ -258,6 +258,7 @@ impl Machine {
         if std::mem::take(&mut self.unsaved) {
             self.failures = 0;
             self.retry_at = None;
+            self.refusal = None;
             decisions.push(Decision::Notice(Notice::SavedAtLast));
         }
         decisions.extend(self.take_up(now));
@@ -272,7 +273,9 @@ impl Machine {
             decisions.push(Decision::Notice(Notice::Unsaved(kind)));
         }
         decisions.extend(self.take_up(now));
-        self.back_off(SOON, None, now);
+        // Nobody who needs a newer one waits: nothing is rotated before this one is safe.
+        let until = self.back_off(SOON, None, now);
+        decisions.extend(self.refuse(Reason::StoreUnavailable, kind.as_str().to_owned(), until));
         decisions
     }
 
