@@ -19,7 +19,9 @@ mod support;
 
 mod cli;
 mod config;
+mod disk;
 mod expiry;
+mod hardening;
 mod house;
 mod issuer_misbehaves;
 mod knobs;
@@ -33,4 +35,5 @@ mod practice_tls;
 mod practice_world;
 mod secrets;
 mod start;
+mod stop;
 mod waiters;

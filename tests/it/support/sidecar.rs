@@ -166,10 +166,13 @@ impl Sidecar {
 
     /// Waits for its end and gives its exit code; none if a signal ended it.
     pub async fn wait_exit(&mut self) -> Option<i32> {
-        match self.process.wait().await {
-            Some(status) => status.code(),
-            None => panic!("it does not end"),
-        }
+        self.wait_status().await.code()
+    }
+
+    /// Waits for its end and tells how it ended.
+    pub async fn wait_status(&mut self) -> std::process::ExitStatus {
+        let status = self.process.wait().await;
+        status.unwrap_or_else(|| panic!("it does not end"))
     }
 
     /// Ends it as an orchestrator does, and expects that it ends well.
