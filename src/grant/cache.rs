@@ -5,13 +5,13 @@
 //! second refresh when the first caller goes away.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::Expiry;
 use tokio::time::Instant;
 
 use super::Token;
-use crate::config::GrantName;
 
 /// The most grants whose tokens are held at once.
 const CAPACITY: u64 = 10_000;
@@ -19,8 +19,14 @@ const CAPACITY: u64 = 10_000;
 /// The current access token of each grant. Cloning gives another handle to the same map.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    tokens: moka::sync::Cache<GrantName, Arc<Token>>,
+    tokens: moka::sync::Cache<Seat, Arc<Token>>,
+    seats: Arc<AtomicU64>,
 }
+
+/// The place of one keeper's token. Not the grant's name: one that is taken out of the
+/// configuration and comes back, for another server perhaps, must not find the old token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Seat(u64);
 
 impl Default for Cache {
     fn default() -> Self {
@@ -28,19 +34,25 @@ impl Default for Cache {
             .max_capacity(CAPACITY)
             .expire_after(Outer)
             .build();
-        Self { tokens }
+        let seats = Arc::default();
+        Self { tokens, seats }
     }
 }
 
 impl Cache {
+    /// A place that nobody else has.
+    pub(super) fn seat(&self) -> Seat {
+        Seat(self.seats.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// The token that was put in last, living or not.
-    pub fn token(&self, grant: &GrantName) -> Option<Arc<Token>> {
-        self.tokens.get(grant)
+    pub(super) fn token(&self, seat: Seat) -> Option<Arc<Token>> {
+        self.tokens.get(&seat)
     }
 
     /// Puts a token in; only the grant's keeper does, so an older one never follows a newer.
-    pub(super) fn put(&self, grant: GrantName, token: Arc<Token>) {
-        self.tokens.insert(grant, token);
+    pub(super) fn put(&self, seat: Seat, token: Arc<Token>) {
+        self.tokens.insert(seat, token);
     }
 }
 
@@ -56,10 +68,10 @@ impl Outer {
     }
 }
 
-impl Expiry<GrantName, Arc<Token>> for Outer {
+impl Expiry<Seat, Arc<Token>> for Outer {
     fn expire_after_create(
         &self,
-        _: &GrantName,
+        _: &Seat,
         token: &Arc<Token>,
         _: std::time::Instant,
     ) -> Option<Duration> {
@@ -68,7 +80,7 @@ impl Expiry<GrantName, Arc<Token>> for Outer {
 
     fn expire_after_update(
         &self,
-        _: &GrantName,
+        _: &Seat,
         token: &Arc<Token>,
         _: std::time::Instant,
         _: Option<Duration>,

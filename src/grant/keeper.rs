@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::asks::{Asks, Pending};
+use super::cache::Seat;
 use super::event::{Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings};
 use super::inject::Inject;
 use super::metrics::GrantMetrics;
@@ -44,6 +45,7 @@ pub struct Keeper {
     parts: Parts,
     inject: Inject,
     cache: Cache,
+    seat: Seat,
     board: watch::Sender<Board>,
     status: Arc<Mutex<Status>>,
     asks: Arc<Asks>,
@@ -81,9 +83,11 @@ impl Keeper {
             machine.record(),
             Timestamp::now(),
         )));
+        let seat = cache.seat();
         let grant = Grant {
             name: name.clone(),
             cache: cache.clone(),
+            seat,
             board: reader,
             status: Arc::clone(&status),
             asks: Arc::clone(&asks),
@@ -101,6 +105,7 @@ impl Keeper {
             machine,
             parts,
             cache,
+            seat,
             board,
             status,
             asks,
@@ -248,7 +253,7 @@ impl Keeper {
             renewable_from: self.start + issued.renewable_from,
             proven: false.into(),
         });
-        self.cache.put(self.name.clone(), Arc::clone(&token));
+        self.cache.put(self.seat, Arc::clone(&token));
         self.board.send_modify(|board| {
             board.token = Some(token);
             board.denied = None;

@@ -42,12 +42,14 @@ pub use metrics::Metrics;
 pub use status::Status;
 
 use asks::Asks;
+use cache::Seat;
 
 /// A handle to one grant: asks for its access token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     name: GrantName,
     cache: Cache,
+    seat: Seat,
     board: watch::Receiver<Board>,
     status: Arc<Mutex<Status>>,
     asks: Arc<Asks>,
@@ -117,7 +119,7 @@ impl Grant {
     /// The current access token if it lives: the way of nearly every request.
     pub fn token(&self, now: Instant) -> Option<Arc<Token>> {
         self.cache
-            .token(&self.name)
+            .token(self.seat)
             .filter(|token| token.lives_at(now))
     }
 
