@@ -33,6 +33,7 @@ mod peers_defects;
 mod plane;
 mod practice_tls;
 mod practice_world;
+mod reload;
 mod secrets;
 mod start;
 mod stop;
