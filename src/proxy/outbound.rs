@@ -164,7 +164,14 @@ impl Visit {
         log: RequestLog,
     ) -> Option<Measure> {
         let method = std::mem::take(&mut self.method);
-        let route = self.route.take()?;
+        let Some(route) = self.route.take() else {
+            if log == RequestLog::Write {
+                let (status, took) = (status.as_u16(), self.arrived.elapsed());
+                let duration_ms = took.as_secs_f64() * 1000.0;
+                tracing::info!(%method, route = "none", status, reason, duration_ms, "request");
+            }
+            return None;
+        };
         Some(Measure {
             route,
             arrived: self.arrived,
