@@ -12,7 +12,7 @@ pub mod oidc;
 pub mod settings;
 pub mod sidecar;
 
-mod child;
+pub mod child;
 mod plan;
 mod program;
 mod said;

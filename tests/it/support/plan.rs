@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::child::Captured;
@@ -214,6 +215,27 @@ impl SidecarBuilder {
         let texts = [("stdout", exit.stdout.as_str()), ("stderr", &exit.stderr)];
         assert_eq!(self.leaks.find(texts), Vec::<String>::new());
         exit
+    }
+
+    /// Runs the program whatever form its log has: waits for the socket that it listens on, lets
+    /// `work` talk to it, ends it, and gives the lines of its log.
+    pub async fn run_until(self, work: impl AsyncFnOnce(&Address), socket: &str) -> Vec<String> {
+        self.settings.write(&self.config_file());
+        let mut process = Captured::start(&mut self.run()).unwrap();
+        let address = Address::Unix(socket.into());
+        let patience = Instant::now() + client::PATIENCE;
+        while address.connect().await.is_err() {
+            assert!(Instant::now() < patience, "{}", process.tail(TAIL));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        work(&address).await;
+        process.signal(Signal::Term);
+        let status = process.wait().await.expect("it ends");
+        assert_eq!(status.code(), Some(0), "{}", process.tail(TAIL));
+        let lines = process.stderr().all();
+        let found = self.leaks.find([("stderr", lines.join("\n").as_str())]);
+        assert_eq!(found, Vec::<String>::new());
+        lines
     }
 
     /// Runs another command with the configuration file, `check` for example.
