@@ -104,7 +104,7 @@ async fn a_full_disk_loses_no_rotated_token() {
         before,
         "the old record is whole"
     );
-    tells(&sidecar, true).await;
+    tells(&sidecar, Newest::Unsaved).await;
 
     // More calls, more rejections: nothing is rotated while the newest token is not safe.
     api.reject(&issuer.access_token().unwrap());
@@ -121,13 +121,21 @@ async fn a_full_disk_loses_no_rotated_token() {
     sidecar.ready().await;
     assert_ne!(std::fs::read(&store).unwrap(), before);
     assert_eq!(sidecar.get("/").await.status, 200);
-    tells(&sidecar, false).await;
+    tells(&sidecar, Newest::Saved).await;
     assert_eq!(issuer.count(Outcome::Reused), 0);
     drop(sidecar);
 }
 
+/// Whether the newest record is durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    Saved,
+    Unsaved,
+}
+
 /// Every face says whether the newest record is saved.
-async fn tells(sidecar: &Sidecar, unsaved: bool) {
+async fn tells(sidecar: &Sidecar, newest: Newest) {
+    let unsaved = newest == Newest::Unsaved;
     let ready = sidecar.ask("/readyz").await;
     assert_eq!(ready.status.is_success(), !unsaved, "{}", ready.text());
     let gauge = sidecar

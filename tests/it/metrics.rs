@@ -6,11 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use http::Method;
+use http::{Method, Request};
 
 use crate::practice::{Api, Issuer, Reply};
+use crate::support::Sidecar;
+use crate::support::client::{self, Sent};
 use crate::support::golden::hold_against;
-use crate::support::{Sidecar, client};
 
 /// One family: its type, its labels and its sentence.
 #[derive(Debug, Default)]
@@ -44,10 +45,10 @@ fn families(text: &str) -> BTreeMap<String, Family> {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').unwrap();
-            families.entry(name.to_owned()).or_default().help = help.to_owned();
+            families.entry(name.to_owned()).or_default().help += help;
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
-            families.entry(name.to_owned()).or_default().kind = kind.to_owned();
+            families.entry(name.to_owned()).or_default().kind += kind;
         } else if let Some((name, labels)) = line.split_once('{') {
             let ends = ["_bucket", "_sum", "_count"];
             let base = ends.iter().find_map(|end| name.strip_suffix(end));
@@ -191,6 +192,23 @@ fn promtool() -> PathBuf {
     )
 }
 
+/// A request with a path, a host and a method that nobody sent before.
+fn odd(round: u16, number: u16) -> Request<Sent> {
+    let path = match number % 3 {
+        0 => String::from("/api/status"),
+        1 => format!("/api/{round}/{number}?q={number}"),
+        _ => format!("/none/{round}{number}"),
+    };
+    let method = match number % 2 {
+        0 => Method::GET,
+        _ => Method::from_bytes(format!("M{round}X{number}").as_bytes()).unwrap(),
+    };
+    let mut request = client::request(method, &path, "");
+    let host = format!("host-{round}-{number}.example.com");
+    request.headers_mut().insert("host", host.parse().unwrap());
+    request
+}
+
 #[tokio::test]
 async fn no_caller_can_make_new_series() {
     let issuer = Issuer::start().await;
@@ -200,30 +218,46 @@ async fn no_caller_can_make_new_series() {
         .route("path = '/api'")
         .start()
         .await;
-    let vary = async |round: u32| {
+    let vary = async |round: u16| {
         let mut connection = sidecar.connect().await;
-        for number in 0..40 {
-            let status =
-                200 + u16::try_from(number % 4).unwrap() * 100 + u16::try_from(round).unwrap();
+        for number in 0..120 {
+            let status = 200 + number % 4 * 100 + round;
             api.on("/api/status", Reply::status(status));
-            for path in [
-                "/api/status".to_owned(),
-                format!("/api/{round}/{number}?q={number}"),
-                format!("/none/{round}{number}"),
-            ] {
-                let method = Method::from_bytes(format!("M{round}X{number}").as_bytes()).unwrap();
-                let method = if number % 2 == 0 { Method::GET } else { method };
-                let mut request = client::request(method, &path, "");
-                let host = format!("host-{round}-{number}.example.com");
-                request.headers_mut().insert("host", host.parse().unwrap());
-                connection.send(request).await.unwrap();
-            }
+            connection.send(odd(round, number)).await.unwrap();
         }
         let text = sidecar.ask("/metrics").await.text();
         text.lines().filter(|line| !line.starts_with('#')).count()
     };
     let first = vary(1).await;
     assert_eq!(vary(2).await, first);
+}
+
+#[tokio::test]
+async fn bodies_are_counted_by_their_bytes() {
+    let issuer = Issuer::start().await;
+    let api = Api::start(&issuer).await;
+    api.on("/echo", Reply::echo());
+    let sidecar = Sidecar::between(&issuer, &api)
+        .grant("renew_floor = '0s'")
+        .start()
+        .await;
+    let body = vec![b'x'; 50_000];
+    let answer = sidecar.send(client::post("/echo", body.clone())).await;
+    assert_eq!(answer.body.len(), 50_000);
+    api.reject(&issuer.access_token().unwrap());
+    let answer = sidecar.send(client::post("/echo", body)).await;
+    assert_eq!(answer.body.len(), 50_000);
+    let metrics = sidecar.metrics().await;
+    assert_eq!(metrics.sum("bearward_replays_total", &[]), 1.0);
+    assert_eq!(
+        metrics.sum("bearward_request_body_bytes_total", &[]),
+        100_000.0,
+        "a replay counts once"
+    );
+    assert_eq!(
+        metrics.sum("bearward_response_body_bytes_total", &[]),
+        100_000.0
+    );
 }
 
 #[tokio::test]
@@ -273,8 +307,8 @@ async fn histograms_and_counters_add_up() {
     let expiry = metrics
         .one("bearward_grant_access_token_expiry_timestamp_seconds", &[])
         .unwrap();
-    let now = jiff::Timestamp::now().as_second();
-    assert!((expiry - now as f64).abs() < 3700.0, "{expiry}");
+    let started = metrics.one("process_start_time_seconds", &[]).unwrap();
+    assert!((expiry - started - 3600.0).abs() < 60.0, "{expiry}");
     assert_eq!(
         metrics.one(
             "bearward_build_info",

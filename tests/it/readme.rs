@@ -188,11 +188,11 @@ async fn demo() -> PathBuf {
     let program = target.join("examples/demo");
     if !program.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build
+        let mut command = Command::new(cargo);
+        command
             .args(["build", "--locked", "--example", "demo"])
             .current_dir(root());
-        let built = tokio::task::spawn_blocking(move || build.output().unwrap());
+        let built = tokio::task::spawn_blocking(move || command.output().unwrap());
         let built = built.await.unwrap();
         assert!(
             built.status.success(),

@@ -54,17 +54,17 @@ fn second(home: &Path, issuer: &Issuer, api: &Api) -> String {
     let file = |name: &str, text: &str| {
         let path = home.join(name);
         write_private(&path, text);
-        path
+        quoted(path.to_str().unwrap())
     };
+    let store = quoted(home.join("grant/erp.grant").to_str().unwrap());
     format!(
-        "[grant.erp]\nissuer = {:?}\nclient_id = {:?}\nclient_secret.file = {:?}\n\
-         seed.refresh_token.file = {:?}\nstore.file.path = {:?}\n\
+        "[grant.erp]\nissuer = {:?}\nclient_id = {:?}\nclient_secret.file = {}\n\
+         seed.refresh_token.file = {}\nstore.file.path = {store}\n\
          [[route]]\npath = '/erp'\ngrant = 'erp'\nupstream = {:?}",
         issuer.url(),
         issuer.client_id(),
         file("erp-secret", issuer.client_secret().unwrap()),
         file("erp-seed", &issuer.new_grant()),
-        home.join("grant/erp.grant"),
         api.url(),
     )
 }
@@ -373,6 +373,16 @@ async fn a_replaced_authority_is_taken_up() {
     settled(&sidecar, "/", 200).await;
 }
 
+/// Calls without a pause, and counts; none may fail.
+async fn call_until(done: &AtomicBool, mut connection: client::Connection) -> u32 {
+    let mut calls = 0;
+    while !done.load(Ordering::Relaxed) {
+        assert_eq!(connection.get("/").await.unwrap().status, 200);
+        calls += 1;
+    }
+    calls
+}
+
 #[tokio::test]
 async fn traffic_never_fails_during_reloads() {
     let (issuer, api, mut sidecar) = world().await;
@@ -380,18 +390,13 @@ async fn traffic_never_fails_during_reloads() {
     let callers: Vec<_> = (0..4)
         .map(|number| {
             let (address, done) = (sidecar.proxy().clone(), Arc::clone(&done));
-            tokio::spawn(async move {
-                let mut connection = match number % 2 {
+            let connection = async move {
+                match number % 2 {
                     0 => client::Connection::http1(&address).await,
                     _ => client::Connection::http2(&address).await,
-                };
-                let mut calls = 0;
-                while !done.load(Ordering::Relaxed) {
-                    assert_eq!(connection.get("/").await.unwrap().status, 200);
-                    calls += 1;
                 }
-                calls
-            })
+            };
+            tokio::spawn(async move { call_until(&done, connection.await).await })
         })
         .collect();
     let piece = second(sidecar.home(), &issuer, &api);

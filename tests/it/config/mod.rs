@@ -114,8 +114,8 @@ fn what_is_seldom_meant_is_warned_of() {
 #[test]
 fn a_huge_file_of_nonsense_is_told_of_in_short() {
     let unknown: String =
-        (0..20_000).fold(String::new(), |text, key| text + &format!("k{key} = 1\n"));
-    let broken = "[\n=\n\"\n".repeat(20_000);
+        (0..4_000).fold(String::new(), |text, key| text + &format!("k{key} = 1\n"));
+    let broken = "[\n=\n\"\n".repeat(4_000);
     for text in [unknown, broken] {
         let faults = Config::parse(&text, "huge.toml").expect_err("it is nonsense");
         assert!(faults.len() <= 1_000, "{}", faults.len());
@@ -127,10 +127,10 @@ fn a_huge_file_of_nonsense_is_told_of_in_short() {
 /// and a secret on a line of its own is never shown with them.
 #[test]
 fn no_text_is_too_broken_to_be_told_of() {
-    let example = std::fs::read(example::path()).expect("the example can be read");
+    let example = std::fs::read_to_string(example::path()).expect("the example can be read");
     let mut random = fastrand::Rng::with_seed(0xbea7);
     for round in 0..2_000 {
-        let mut bytes = example.clone();
+        let mut bytes = excerpt(&example, round, &mut random).into_bytes();
         for _ in 0..random.usize(1..12) {
             mutate(&mut bytes, &mut random);
         }
@@ -164,6 +164,18 @@ fn no_text_is_too_broken_to_be_told_of() {
             );
         }
     }
+}
+
+/// Some lines of the example: broken text is told of by what stands around it, and most of the
+/// time of a round goes with the length. The whole of it now and then.
+fn excerpt(example: &str, round: u32, random: &mut fastrand::Rng) -> String {
+    if round.is_multiple_of(50) {
+        return example.to_owned();
+    }
+    let lines: Vec<_> = example.lines().collect();
+    let from = random.usize(..lines.len());
+    let to = (from + random.usize(5..40)).min(lines.len());
+    lines[from..to].join("\n")
 }
 
 fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
