@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::HeaderName;
 use prometheus::Registry;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Error;
 use super::metrics::Metrics as HouseMetrics;
@@ -21,6 +23,9 @@ use crate::ready::Ready;
 use crate::store::{self, Store};
 use crate::upstream;
 
+/// How long a reload waits for the keepers of removed grants; signals wait as long.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// The rooms that live as long as the process, and the configuration they were built from.
 pub(super) struct House {
     config: Config,
@@ -29,6 +34,8 @@ pub(super) struct House {
     cache: Cache,
     metrics: Metrics,
     grants: BTreeMap<GrantName, Kept>,
+    /// Grants that are no longer configured, until their keepers have ended.
+    leaving: Vec<Grant>,
     /// What the admin side shows: the same grants, shared with it.
     shown: Arc<Mutex<Vec<Grant>>>,
     routes: watch::Sender<Arc<Vec<Arc<Route>>>>,
@@ -89,6 +96,7 @@ impl House {
             cache: Cache::default(),
             metrics,
             grants: BTreeMap::new(),
+            leaving: Vec::new(),
             shown: Arc::default(),
             routes,
         };
@@ -101,6 +109,7 @@ impl House {
     /// is changed.
     pub(super) async fn reload(&mut self, config: Config, control: &Tasks) -> Result<(), Error> {
         self.refuse_fixed(&config)?;
+        self.see_off(&config).await;
         let plan = self.plan(&config).await?;
         self.take(config, plan, control);
         Ok(())
@@ -167,6 +176,17 @@ impl House {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Waits a moment for keepers that were retired, where a grant begins: it may be a namesake
+    /// or want the same store, which is held until the last refresh has ended and is saved.
+    async fn see_off(&mut self, config: &Config) {
+        let mut names = config.grant.keys();
+        if names.any(|name| !self.grants.contains_key(name)) {
+            // Whoever takes longer keeps the store's lock, and opening it says so.
+            let _ = timeout(FAREWELL, all_ended(&self.leaving)).await;
+        }
+        self.leaving.retain(|grant| !grant.has_ended());
     }
 
     async fn plan(&self, config: &Config) -> Result<Plan, Error> {
@@ -244,6 +264,7 @@ impl House {
         for (name, kept) in std::mem::replace(&mut self.grants, plan.grants) {
             if !self.grants.contains_key(&name) {
                 kept.grant.retire();
+                self.leaving.push(kept.grant);
             }
         }
         let grants = self
@@ -254,6 +275,12 @@ impl House {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = grants;
         self.routes.send_replace(Arc::new(plan.routes));
         self.config = config;
+    }
+}
+
+async fn all_ended(grants: &[Grant]) {
+    for grant in grants {
+        grant.ended().await;
     }
 }
 

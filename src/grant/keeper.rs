@@ -46,6 +46,7 @@ pub struct Keeper {
     inject: Inject,
     cache: Cache,
     seat: Seat,
+    /// Closed after `parts` is dropped, so that whoever sees it closed finds the store free.
     board: watch::Sender<Board>,
     status: Arc<Mutex<Status>>,
     asks: Arc<Asks>,

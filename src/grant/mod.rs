@@ -167,6 +167,17 @@ impl Grant {
         self.asks.retire();
     }
 
+    /// Ends when the keeper has ended and let go of its store. Cancel-safe.
+    pub async fn ended(&self) {
+        let mut board = self.board.clone();
+        while board.changed().await.is_ok() {}
+    }
+
+    /// True once the keeper has ended.
+    pub fn has_ended(&self) -> bool {
+        self.board.has_changed().is_err()
+    }
+
     /// What the keeper knows, for people.
     pub fn status(&self) -> Status {
         self.status
