@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::practice::{Api, Authority, Issuer};
+use crate::practice::{Api, Authority, Gate, Issuer, Reply};
 use crate::support::settings::{Settings, quoted};
 use crate::support::{Sidecar, client, write_private};
 
@@ -190,6 +190,29 @@ async fn grants_come_and_go() {
         );
     }
     assert_eq!(issuer.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_grant_that_comes_back_at_once_waits_for_its_own_refresh() {
+    let (_issuer, _api, mut sidecar) = world().await;
+    let other = Issuer::start().await;
+    let theirs = Api::start(&other).await;
+    sidecar.leaks().watch(other.secrets());
+    let gate = Gate::closed();
+    other.next(Reply::regular().hold(&gate));
+    let piece = second(sidecar.home(), &other, &theirs);
+    sidecar.reconfigure(|settings| settings.lay(&piece));
+    gate.reached_by(1).await;
+    through(&sidecar, 1).await;
+    sidecar.reconfigure(remove_second);
+    through(&sidecar, 2).await;
+    // The first keeper still waits for the server and holds the store.
+    sidecar.reconfigure(|settings| settings.lay(&piece));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.open();
+    assert_eq!(through(&sidecar, 3).await, [3.0, 0.0, 1.0]);
+    settled(&sidecar, "/erp", 200).await;
+    assert_eq!(other.refreshes(), 1, "what the first one got is taken up");
 }
 
 /// Calls until the workers follow.
