@@ -40,22 +40,10 @@ enum Attempt {
     Second,
 }
 
-/// An answer after the question whether it rejects the token.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each call"
-)]
-pub(super) enum Judged {
-    /// It goes back to the caller.
-    Accepted(Looked),
-    /// The token was rejected, and here is a newer one to send the call with.
-    Rejected(Arc<Token>),
-}
-
 /// An answer of which some of the body may have been read, to look at it.
 pub(super) struct Looked {
     answer: Response<Answer>,
-    read: Option<Frame<Bytes>>,
+    read: Option<Bytes>,
     /// What ended the reading, where that was not the body's plain end: it goes on its way too.
     last: Option<Result<Frame<Bytes>, AnswerError>>,
 }
@@ -114,11 +102,7 @@ impl<'a> Call<'a> {
     /// Sends the call. Where it died on a kept connection that the upstream had closed meanwhile,
     /// and doing it twice does no harm, it is sent once more on a new one; likewise where the
     /// upstream says that it did not look at it.
-    pub(super) async fn send(
-        &self,
-        token: &Token,
-        visit: &mut Visit,
-    ) -> Result<Response<Answer>, Fault> {
+    pub(super) async fn send(&self, token: &Token, visit: &mut Visit) -> Result<Looked, Fault> {
         let sent = Instant::now();
         let mut answer = self.send_once(token, Attempt::First).await;
         if let Err(error) = &answer
@@ -128,7 +112,10 @@ impl<'a> Call<'a> {
             answer = self.send_once(token, Attempt::Second).await;
         }
         visit.waited += sent.elapsed();
-        answer.map_err(|error| self.blame(error))
+        match answer {
+            Ok(answer) => Ok(Looked::from(answer)),
+            Err(error) => Err(self.blame(error)),
+        }
     }
 
     async fn send_once(
@@ -139,7 +126,8 @@ impl<'a> Call<'a> {
         let Some(body) = self.held.send() else {
             return Err(SendError::Malformed(None));
         };
-        let mut request = Request::new(peek(body).await);
+        self.held.warm().await;
+        let mut request = Request::new(body);
         request.method_mut().clone_from(&self.head.method);
         request.uri_mut().clone_from(&self.head.uri);
         request.headers_mut().clone_from(&self.head.headers);
@@ -172,40 +160,39 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether the answer rejects the token and a newer one is at hand.
-    pub(super) async fn judge(
+    /// A newer token, if the answer rejects the one that was put on and a newer one can be had.
+    pub(super) async fn rejected(
         &self,
-        answer: Response<Answer>,
+        looked: &mut Looked,
         token: &Token,
         visit: &Visit,
-    ) -> Result<Judged, Fault> {
+    ) -> Option<Arc<Token>> {
         let rejection = &self.lane.route.rejection;
-        let looked = match rejection.by_head(answer.status(), answer.headers()) {
-            Verdict::Pass => {
-                note_success(&answer, token);
-                return Ok(Judged::Accepted(answer.into()));
+        let status = looked.answer.status();
+        let rejects = match rejection.by_head(status, looked.answer.headers()) {
+            Verdict::Pass => false,
+            Verdict::Rejected => true,
+            Verdict::NeedBody => {
+                looked.look().await;
+                looked.rejects(rejection)
             }
             Verdict::NeedsHuman(code) => {
                 let grant = self.lane.route.grant.name();
                 tracing::warn!(%grant, code, "the upstream asks for a new consent");
-                return Ok(Judged::Accepted(answer.into()));
-            }
-            Verdict::Rejected => Looked::from(answer),
-            Verdict::NeedBody => {
-                let looked = look(answer).await;
-                if !looked.rejects(rejection) {
-                    note_success(&looked.answer, token);
-                    return Ok(Judged::Accepted(looked));
-                }
-                looked
+                return None;
             }
         };
-        self.lane.route.metrics.rejections.inc();
-        if let Some(newer) = self.newer_than(token, visit).await {
-            self.lane.route.metrics.replays.inc();
-            return Ok(Judged::Rejected(newer));
+        if !rejects {
+            // An answer that is no error shows that the token is good.
+            if status.as_u16() < 400 {
+                token.accepted();
+            }
+            return None;
         }
-        Ok(Judged::Accepted(looked))
+        self.lane.route.metrics.rejections.inc();
+        let newer = self.newer_than(token, visit).await?;
+        self.lane.route.metrics.replays.inc();
+        Some(newer)
     }
 
     /// A newer token to send the call again with. A call that cannot be sent again still has its
@@ -267,41 +254,33 @@ fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-/// An answer that is no error shows that the token is good.
-fn note_success(answer: &Response<Answer>, token: &Token) {
-    if answer.status().as_u16() < 400 {
-        token.accepted();
-    }
-}
-
-/// Reads the body as far as a rejection could reach.
-async fn look(mut answer: Response<Answer>) -> Looked {
-    let mut read = BytesMut::new();
-    let mut last = None;
-    while read.len() <= Rejection::LARGEST_BODY && !answer.body().is_end_stream() {
-        let frame = match answer.body_mut().frame().await {
-            None => break,
-            Some(frame) => frame.map(Frame::into_data),
-        };
-        last = match frame {
-            Ok(Ok(data)) => {
-                read.extend_from_slice(&data);
-                continue;
-            }
-            Ok(Err(trailers)) => Some(Ok(trailers)),
-            Err(error) => Some(Err(error)),
-        };
-        break;
-    }
-    let read = Some(read.freeze())
-        .filter(|read| !read.is_empty())
-        .map(Frame::data);
-    Looked { answer, read, last }
-}
-
 impl Looked {
+    /// Reads the body as far as a rejection could reach.
+    async fn look(&mut self) {
+        let body = self.answer.body_mut();
+        let mut read = BytesMut::new();
+        while read.len() <= Rejection::LARGEST_BODY && !body.is_end_stream() {
+            let frame = match body.frame().await {
+                None => break,
+                Some(frame) => frame.map(Frame::into_data),
+            };
+            self.last = match frame {
+                Ok(Ok(data)) => {
+                    read.extend_from_slice(&data);
+                    continue;
+                }
+                Ok(Err(trailers)) => Some(Ok(trailers)),
+                Err(error) => Some(Err(error)),
+            };
+            break;
+        }
+        self.read = Some(read.freeze()).filter(|read| !read.is_empty());
+    }
+
     fn rejects(&self, rejection: &Rejection) -> bool {
-        let body = self.read.as_ref().and_then(Frame::data_ref);
-        rejection.by_body(self.answer.status(), body.map_or(&[][..], Bytes::as_ref))
+        rejection.by_body(
+            self.answer.status(),
+            self.read.as_deref().unwrap_or_default(),
+        )
     }
 }

@@ -2,17 +2,13 @@
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::reply::Fault;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Refuses what HTTP forbids, or what would hand the credential to the caller, and that the HTTP
 /// library lets through.
@@ -122,27 +118,41 @@ fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// Takes off what is meant for this hop only: the fields that `Connection` names, and the known ones.
+///
+/// Most heads have few of them. One walk over the names they do have is cheaper than looking each
+/// of the known ones up, and what is found is taken off one by one.
 pub(super) fn strip_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<String> = connection_names(headers).map(str::to_owned).collect();
-        for name in named {
-            headers.remove(name.as_str());
+    while let Some(name) = named_by_connection(headers) {
+        headers.remove(name.as_str());
+    }
+    while let Some(name) = headers.keys().find(|name| is_hop(name)).cloned() {
+        headers.remove(&name);
+        if name == TRANSFER_ENCODING {
+            // A length beside a transfer coding is a lie by now (RFC 9112 §6.3).
+            headers.remove(CONTENT_LENGTH);
         }
-        headers.remove(CONNECTION);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHORIZATION,
-        PROXY_AUTHENTICATE,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-    if headers.remove(TRANSFER_ENCODING).is_some() {
-        // A length beside a transfer coding is a lie by now (RFC 9112 §6.3).
-        headers.remove(CONTENT_LENGTH);
-    }
+}
+
+/// A field that `Connection` names, if one is there; itself it goes last.
+fn named_by_connection(headers: &HeaderMap) -> Option<String> {
+    let is_field =
+        |name: &&str| !name.eq_ignore_ascii_case("connection") && headers.contains_key(*name);
+    connection_names(headers).find(is_field).map(str::to_owned)
+}
+
+/// The fields that are meant for one hop wherever they stand (RFC 9110 §7.6.1).
+fn is_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// Makes one field of the cookies that HTTP/2 may split over several (RFC 9113 §8.2.3).

@@ -3,6 +3,7 @@
 //! What always holds: a body is never whole in memory beyond the limit; it is not polled before
 //! there is a token; and only the newest [`Outgoing`] of a request may read the caller's body.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -30,6 +31,8 @@ pub(super) struct Source {
     inbound: Inbound,
     kept: Vec<Bytes>,
     trailers: Option<HeaderMap>,
+    /// A piece that was taken early and is not kept.
+    ahead: Option<Result<Frame<Bytes>, Unsendable>>,
     /// How many more bytes may be kept; nothing: more came than may be, and none are.
     room: Option<usize>,
     ended: bool,
@@ -55,6 +58,7 @@ impl Held {
             inbound,
             kept: Vec::new(),
             trailers: None,
+            ahead: None,
             room: Some(route.settings.replay_max.len()),
             ended: false,
             fault: None,
@@ -89,6 +93,23 @@ impl Held {
             trailers: Trailers::ToCome,
             left,
         }))
+    }
+
+    /// Looks whether the first piece is there already, so that it leaves in one write with the
+    /// head; never waits longer than one turn of the run queue (see [`crate::body::peek`]).
+    pub(super) async fn warm(&self) {
+        let Self::Some(source) = self else { return };
+        let mut yielded = false;
+        poll_fn(|cx| {
+            let there = lock(source).look_ahead(cx);
+            if there || yielded {
+                return Poll::Ready(());
+            }
+            yielded = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// True when it can be sent again from its beginning.
@@ -131,7 +152,23 @@ impl Source {
         }
     }
 
+    /// Takes the next piece if it is there, and keeps it for the next who asks.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.ahead.is_some() || !self.kept.is_empty() {
+            return true;
+        }
+        let Poll::Ready(frame) = self.poll(cx) else {
+            return false;
+        };
+        // What is kept for a replay is given from there.
+        self.ahead = frame.filter(|_| self.kept.is_empty());
+        true
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(frame));
+        }
         if self.ended {
             let trailers = self.trailers.clone();
             return Poll::Ready(trailers.map(Frame::trailers).map(Ok));
@@ -265,7 +302,8 @@ impl Body for Outgoing {
         }
         let held = lock(&reader.source);
         let read = reader.next >= held.kept.len();
-        read && held.trailers.is_none() && (held.ended || held.inbound.is_end_stream())
+        let nothing_left = read && held.ahead.is_none() && held.trailers.is_none();
+        nothing_left && (held.ended || held.inbound.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

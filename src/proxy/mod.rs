@@ -23,7 +23,6 @@ use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::body::Peeked;
 use crate::drain::Tasks;
 use crate::listen::{Handler, Hangup, Inbound};
 use crate::upstream;
@@ -32,7 +31,7 @@ pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use route::{Route, SetupError};
 
-use call::{Call, Judged};
+use call::Call;
 use held::Outgoing;
 use outbound::Visit;
 use reply::Fault;
@@ -51,7 +50,7 @@ pub struct Proxy {
 }
 
 /// The body of a call to an upstream.
-type Sent = Peeked<Outgoing>;
+type Sent = Outgoing;
 
 /// The body of an upstream's answer.
 type Answer = upstream::Answer<Sent>;
@@ -93,11 +92,10 @@ impl Proxy {
         visit.enter(&lane.route);
         let call = Call::prepare(lane, parts, body)?;
         let token = call.token(visit).await?;
-        let answer = call.send(&token, visit).await?;
-        let answer = match call.judge(answer, &token, visit).await? {
-            Judged::Accepted(answer) => answer,
-            Judged::Rejected(newer) => call.send(&newer, visit).await?.into(),
-        };
+        let mut answer = call.send(&token, visit).await?;
+        if let Some(newer) = call.rejected(&mut answer, &token, visit).await {
+            answer = call.send(&newer, visit).await?;
+        }
         call.back(answer, &self.tasks).await
     }
 

@@ -17,19 +17,19 @@ use super::{Answer, RequestLog};
 use crate::body::Peeked;
 use crate::upstream::AnswerError;
 
-/// The body of an answer.
-pub struct Outbound {
+/// The body of an answer. One box, since it is handed on several times on its way out, which
+/// would cost more than the box does.
+pub struct Outbound(Box<Inner>);
+
+struct Inner {
     content: Content,
     measure: Option<Measure>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each call"
-)]
+#[expect(clippy::large_enum_variant, reason = "it is boxed already")]
 enum Content {
     /// The upstream's: what was read of it already, then the rest.
-    Upstream(Option<Frame<Bytes>>, Peeked<Answer>),
+    Upstream(Option<Bytes>, Peeked<Answer>),
     /// Our own.
     Text(Option<Bytes>),
 }
@@ -37,18 +37,22 @@ enum Content {
 impl Outbound {
     /// The upstream's body, of which `read` was read already. Its first piece is taken early, so
     /// that head and body leave in one write where the body is there.
-    pub(super) fn upstream(read: Option<Frame<Bytes>>, rest: Peeked<Answer>) -> Self {
-        Self {
-            content: Content::Upstream(read, rest),
-            measure: None,
-        }
+    pub(super) fn upstream(read: Option<Bytes>, rest: Peeked<Answer>) -> Self {
+        Self::new(Content::Upstream(read, rest))
     }
 
     fn text(text: Bytes) -> Self {
-        Self {
-            content: Content::Text(Some(text)),
-            measure: None,
-        }
+        Self::new(Content::Text(Some(text)))
+    }
+
+    fn new(content: Content) -> Self {
+        let measure = None;
+        Self(Box::new(Inner { content, measure }))
+    }
+
+    fn measured(mut self, measure: Option<Measure>) -> Self {
+        self.0.measure = measure;
+        self
     }
 }
 
@@ -60,15 +64,16 @@ impl Body for Outbound {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        let frame = match &mut self.content {
+        let inner = &mut *self.0;
+        let frame = match &mut inner.content {
             Content::Upstream(read, rest) => match read.take() {
-                Some(read) => Poll::Ready(Some(Ok(read))),
+                Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
                 None => Pin::new(rest).poll_frame(cx),
             },
             Content::Text(text) => Poll::Ready(text.take().map(Frame::data).map(Ok)),
         };
         if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let (Some(data), Some(measure)) = (frame.data_ref(), self.measure.as_mut())
+            && let (Some(data), Some(measure)) = (frame.data_ref(), inner.measure.as_mut())
         {
             measure.bytes += data.len() as u64;
         }
@@ -76,7 +81,7 @@ impl Body for Outbound {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
+        match &self.0.content {
             Content::Upstream(read, rest) => read.is_none() && rest.is_end_stream(),
             Content::Text(text) => text.is_none(),
         }
@@ -84,11 +89,11 @@ impl Body for Outbound {
 
     fn size_hint(&self) -> SizeHint {
         let length = |data: Option<&Bytes>| data.map_or(0, |data| data.len() as u64);
-        match &self.content {
+        match &self.0.content {
             Content::Upstream(None, rest) => rest.size_hint(),
             Content::Upstream(Some(read), rest) => {
                 let rest = rest.size_hint().exact();
-                let whole = rest.map(|rest| rest + length(read.data_ref()));
+                let whole = rest.map(|rest| rest + length(Some(read)));
                 whole.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
             Content::Text(text) => SizeHint::with_exact(length(text.as_ref())),
@@ -134,7 +139,7 @@ impl Visit {
             route.metrics.forwarded(status, added);
         }
         let measure = self.measure(status, "forwarded", log);
-        response.map(|body| Outbound { measure, ..body })
+        response.map(|body| body.measured(measure))
     }
 
     /// An answer of our own goes back.
@@ -151,10 +156,9 @@ impl Visit {
             None => refused(&metrics.of("none")),
         }
         let measure = self.measure(status, fault.reason(), log);
-        fault.reply().map(|text| Outbound {
-            measure,
-            ..Outbound::text(text)
-        })
+        fault
+            .reply()
+            .map(|text| Outbound::text(text).measured(measure))
     }
 
     fn measure(

@@ -11,7 +11,6 @@ use super::headers;
 use super::held::Outgoing;
 use super::metrics::{Metrics, RouteMetrics};
 use super::reply::Fault;
-use crate::body::Peeked;
 use crate::config::{self, HttpVersion};
 use crate::drain::Tasks;
 use crate::grant::Grant;
@@ -222,9 +221,9 @@ pub(super) struct Lane {
     /// The route.
     pub route: Arc<Route>,
     /// The connections for ordinary calls.
-    pub upstream: Upstream<Peeked<Outgoing>>,
+    pub upstream: Upstream<Outgoing>,
     /// The connections for calls that ask to change the protocol, which only HTTP/1.1 can.
-    pub upgrades: Upstream<Peeked<Outgoing>>,
+    pub upgrades: Upstream<Outgoing>,
 }
 
 impl Table {

@@ -108,7 +108,7 @@ impl<B> Connection<B> {
     }
 }
 
-impl<B> Reusable for Connection<B> {
+impl<B> Reusable for Box<Connection<B>> {
     fn is_open(&self) -> bool {
         !self.send.is_closed()
     }

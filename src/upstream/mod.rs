@@ -157,19 +157,20 @@ impl<B: SendBody> Upstream<B> {
 
     async fn try_send(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         lease: Lease<B>,
     ) -> (Outcome<Response<Answer<B>>, Request<B>>, Usage) {
         let settings = &self.pool.settings;
         let (outcome, lease, usage) = match lease {
             Lease::Own(mut own) => {
                 let usage = own.connection.usage();
-                let outcome = own.connection.call(self.for_http1(request)).await;
+                self.for_http1(&mut request);
+                let outcome = own.connection.call(request).await;
                 (outcome, Lease::Own(own), usage)
             }
             Lease::Share { mut channel, usage } => {
                 let limit = settings.response_timeout;
-                let request = self.for_http2(request);
+                self.for_http2(&mut request);
                 let outcome = channel.call(request, limit, usage).await;
                 if let Outcome::Unsent(..) = outcome {
                     self.pool.forsake(&channel);
@@ -188,9 +189,9 @@ impl<B: SendBody> Upstream<B> {
     }
 
     /// Origin form, with `Host` (RFC 9112 §3.2.1) and what HTTP/1.1 wants said of body and trailers.
-    fn for_http1(&self, mut request: Request<B>) -> Request<B> {
+    fn for_http1(&self, request: &mut Request<B>) {
         *request.version_mut() = Version::HTTP_11;
-        framing::prepare(&mut request);
+        framing::prepare(request);
         if request.uri().authority().is_some() {
             let target = target(request.uri());
             *request.uri_mut() = Uri::from(target);
@@ -200,11 +201,10 @@ impl<B: SendBody> Upstream<B> {
             let host = authority.and_then(|text| HeaderValue::try_from(text).ok());
             request.headers_mut().extend(host.map(|host| (HOST, host)));
         }
-        request
     }
 
     /// Scheme and authority beside the path, without `Host` (RFC 9113 §8.3.1).
-    fn for_http2(&self, mut request: Request<B>) -> Request<B> {
+    fn for_http2(&self, request: &mut Request<B>) {
         *request.version_mut() = Version::HTTP_2;
         request.headers_mut().remove(HOST);
         let mut parts = self.origin();
@@ -213,7 +213,6 @@ impl<B: SendBody> Upstream<B> {
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
-        request
     }
 
     fn origin(&self) -> Parts {

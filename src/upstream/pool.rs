@@ -38,7 +38,7 @@ pub(super) struct Pool<B: SendBody> {
 #[derive(Debug)]
 struct State<B: SendBody> {
     speaks: Speaks,
-    idle: Idle<Connection<B>>,
+    idle: Idle<Box<Connection<B>>>,
     shared: Option<Shared<B>>,
     sweeping: bool,
     /// The last dial for all that failed, and how many have.
@@ -92,7 +92,8 @@ pub(super) enum Lease<B: SendBody> {
 /// A connection of HTTP/1.1 in use.
 #[derive(Debug)]
 pub(super) struct Own<B: SendBody> {
-    pub(super) connection: Connection<B>,
+    /// Boxed for as long as it lives, so that a call moves a pointer about.
+    pub(super) connection: Box<Connection<B>>,
     pool: Arc<Pool<B>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -292,7 +293,7 @@ impl<B: SendBody> Pool<B> {
             .await
             .map_err(broken)?;
         Ok(Lease::Own(Own {
-            connection,
+            connection: Box::new(connection),
             pool: Arc::clone(self),
             _permit: permit,
         }))
@@ -319,7 +320,7 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// Keeps a connection for the next call.
-    fn put(self: &Arc<Self>, connection: Connection<B>) {
+    fn put(self: &Arc<Self>, connection: Box<Connection<B>>) {
         if self.tasks.stopping() {
             return;
         }
