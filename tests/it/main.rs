@@ -19,6 +19,7 @@ mod support;
 
 mod cli;
 mod config;
+mod crash;
 mod disk;
 mod expiry;
 mod hardening;

@@ -190,12 +190,17 @@ impl Sidecar {
 
     /// Starts it again on the same folder, after [`Sidecar::stop`] or [`Sidecar::crash`].
     pub async fn start_again(&mut self) {
+        self.start_again_unready().await;
+        self.ready().await;
+    }
+
+    /// The same without waiting until it is ready.
+    pub async fn start_again_unready(&mut self) {
         self.heard_of_process();
         let (process, proxy, admin) = self.plan.launch().await;
         self.process = process;
         self.proxy = proxy;
         self.admin = admin;
-        self.ready().await;
     }
 
     /// Changes the configuration file and tells the program to read it.
