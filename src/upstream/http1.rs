@@ -83,7 +83,7 @@ impl<B: SendBody> Connection<B> {
                 }
             }
             Err(mut error) => match error.take_message().and_then(unwrapped) {
-                Some(request) => Outcome::Unsent(request, error.into_error()),
+                Some(request) => Outcome::Unsent(Box::new(request), error.into_error()),
                 None if self.progress.was_late() => Outcome::Failed(SendError::TimedOut),
                 None => Outcome::Failed(SendError::of(error.into_error(), usage)),
             },

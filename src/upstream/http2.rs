@@ -105,7 +105,7 @@ impl<B: SendBody> Channel<B> {
                 Outcome::Done(response)
             }
             Err(mut error) => match error.take_message().and_then(unwrapped) {
-                Some(request) => Outcome::Unsent(request, error.into_error()),
+                Some(request) => Outcome::Unsent(Box::new(request), error.into_error()),
                 None => Outcome::Failed(SendError::of(error.into_error(), usage)),
             },
         }

@@ -94,8 +94,8 @@ impl<B: SendBody> Clone for Upstream<B> {
 enum Outcome<T, R> {
     /// An answer.
     Done(T),
-    /// Nothing was written; the request is as before.
-    Unsent(R, hyper::Error),
+    /// Nothing was written; the request is as before. Boxed, because it is rare and large.
+    Unsent(Box<R>, hyper::Error),
     /// No answer.
     Failed(SendError),
 }
@@ -142,9 +142,9 @@ impl<B: SendBody> Upstream<B> {
             match outcome {
                 Outcome::Done(response) => return Ok(response),
                 Outcome::Failed(error) => return Err(error),
-                Outcome::Unsent(back, _) if usage == Usage::Again => request = back,
+                Outcome::Unsent(back, _) if usage == Usage::Again => request = *back,
                 Outcome::Unsent(back, _) if fresh + 1 < FRESH_ATTEMPTS => {
-                    request = back;
+                    request = *back;
                     fresh += 1;
                 }
                 Outcome::Unsent(_, source) => {
