@@ -70,6 +70,9 @@ pub struct Grant {
     /// Error codes that mean the grant is dead, beside the usual ones (RFC 6749 §5.2 `invalid_grant` …).
     #[serde(default)]
     pub dead: Vec<String>,
+    /// How the server treats the refresh token over time.
+    #[serde(default)]
+    pub lifetime: Lifetime,
     /// Members of the token answer, as dotted paths, that are kept with the grant and shown by `bearward status`.
     #[serde(default)]
     pub capture: Vec<String>,
@@ -156,6 +159,44 @@ pub enum BodyFormat {
     Json,
     /// In the query of the URL; the body is empty.
     Query,
+}
+
+/// How the server treats the refresh token over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifetime {
+    /// Whether a refresh brings a new refresh token: `auto` learns it from the answers; set `always` where it does so only now and then.
+    pub rotation: RotationRule,
+    /// How long the server takes an old refresh token again after it gave a new one; only in that time is one sent again whose answer was lost.
+    pub replay_window: Period,
+    /// How long the server lets the grant live without a refresh; at half of it one is made although nobody needs it. Absent: for ever.
+    pub idle: Option<Period>,
+    /// How long the grant lives in all, however often it is refreshed; warnings come 30, 7 and 1 days before. Absent: for ever.
+    pub absolute: Option<Period>,
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self {
+            rotation: RotationRule::Auto,
+            replay_window: Period::seconds(0),
+            idle: None,
+            absolute: None,
+        }
+    }
+}
+
+/// Whether a refresh brings a new refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RotationRule {
+    /// As the answers so far show; until the first one, it does.
+    #[default]
+    Auto,
+    /// The refresh token stays: sending it twice does no harm.
+    Never,
+    /// It may be replaced by any refresh.
+    Always,
 }
 
 /// What is particular about a refresh.

@@ -37,8 +37,8 @@ use serde::{Deserialize, Serialize};
 pub use admin::Admin;
 pub use fault::{Fault, Faults};
 pub use grant::{
-    BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Names, Refresh, Response,
-    Seed, Store, TimeUnit,
+    BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Refresh,
+    Response, RotationRule, Seed, Store, TimeUnit,
 };
 pub use log::{Log, LogFormat, LogLevel};
 pub use predicate::{Predicate, Relation};

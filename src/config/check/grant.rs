@@ -4,7 +4,9 @@ use crate::config::document::Path;
 use crate::config::fault::{Findings, Problem};
 use crate::config::predicate::{Predicate, is_path};
 use crate::config::source::Text;
-use crate::config::{ClientAuth, FileStore, Grant, Inject, Names, Response, Store};
+use crate::config::{
+    ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Response, RotationRule, Store,
+};
 
 use super::field;
 
@@ -13,6 +15,7 @@ pub(super) fn check(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
     client(at, grant, findings);
     scope(at, grant, findings);
     times(at, grant, findings);
+    lifetime(&at.key("lifetime"), &grant.lifetime, findings);
     refresh(&at.key("refresh"), grant, findings);
     names(&at.key("names"), &grant.names, findings);
     response(&at.key("response"), &grant.response, findings);
@@ -133,6 +136,20 @@ fn times(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
         grant.default_expires_in,
         findings,
     );
+}
+
+fn lifetime(at: &Path, lifetime: &Lifetime, findings: &mut Findings<'_>) {
+    for (key, period) in [("idle", lifetime.idle), ("absolute", lifetime.absolute)] {
+        if let Some(period) = period {
+            super::period(&at.key(key), period, findings);
+        }
+    }
+    let window = !lifetime.replay_window.duration().is_zero();
+    if window && lifetime.rotation == RotationRule::Never && findings.sound(&at.key("rotation")) {
+        let problem = Problem::new("a refresh token that never changes can always be sent again")
+            .hint("remove this, or set `rotation = \"auto\"`");
+        findings.at(&at.key("replay_window"), problem);
+    }
 }
 
 /// Parameters that are secrets wherever they go.
