@@ -1,7 +1,7 @@
-//! A look into an access token that happens to be a JWT.
+//! A look into a token that happens to be a JWT.
 //!
 //! What always holds: nothing here is verified and nothing is decided by it but how long the
-//! token is kept; it is the upstream that judges the token.
+//! token is kept; it is the server that judges the token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

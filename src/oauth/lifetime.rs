@@ -1,4 +1,4 @@
-//! When an access token ends, from all that is known about it.
+//! When a token ends, from all that is known about it.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::oauth::answer::{Expires, Tokens};
 use crate::oauth::jwt;
+use crate::secret::Secret;
 
 /// A lifetime below this is taken for it: one that is over before a call can carry the token
 /// would mean a refresh per request, and the upstream says so when a token has ended.
@@ -37,6 +38,19 @@ pub fn expires_at(
         .map(|end| end.max(after(sent_at, LEAST)))
 }
 
+/// When the refresh token ends that `tokens` brought, or left as it was; nothing: untold.
+///
+/// Asked in this order: the answer's lifetime, counted from `sent_at`; the token's `exp` if it is
+/// a JWT and that has not passed. Nothing is guessed: a refresh token without an end is usual.
+pub fn refresh_expires_at(
+    refresh_token: &Secret<String>,
+    told: Option<Duration>,
+    sent_at: Timestamp,
+) -> Option<Timestamp> {
+    told.map(|lifetime| after(sent_at, lifetime))
+        .or_else(|| jwt::expiry(refresh_token).filter(|moment| *moment > sent_at))
+}
+
 /// `moment` and `lifetime` together, at most the last moment there is.
 fn after(moment: Timestamp, lifetime: Duration) -> Timestamp {
     moment.checked_add(lifetime).unwrap_or(Timestamp::MAX)
@@ -50,7 +64,6 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
-    use crate::secret::Secret;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -70,12 +83,27 @@ mod tests {
         }
     }
 
+    fn jwt(exp: i64) -> String {
+        let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp}}}"));
+        format!("e30.{claims}.x")
+    }
+
+    #[test]
+    fn a_refresh_token_ends_when_told_or_as_it_says_itself() {
+        for (token, told, wanted) in [
+            (jwt(5000), Some(MINUTE), Some(1060)),
+            (jwt(5000), None, Some(5000)),
+            (jwt(500), None, None),
+            (String::from("opaque"), Some(MINUTE), Some(1060)),
+            (String::from("opaque"), None, None),
+        ] {
+            let found = refresh_expires_at(&Secret::new(token), told, at(1000));
+            assert_eq!(found, wanted.map(at));
+        }
+    }
+
     #[test]
     fn asks_in_order() {
-        let jwt = |exp: i64| {
-            let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp}}}"));
-            format!("e30.{claims}.x")
-        };
         let (jwt, old, opaque) = (jwt(5000), jwt(500), String::from("opaque"));
         let instant = Expires::In(Duration::from_millis(3));
         let (told, untold) = (Expires::In(Duration::from_secs(10)), Expires::Untold);

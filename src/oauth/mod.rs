@@ -38,7 +38,7 @@ pub use answer::{Answer, Expires, Failure, Tokens};
 pub use class::Class;
 pub use classify::{Reply, classify, classify_cut};
 pub use json_path::{JsonPath, MalformedPath};
-pub use lifetime::expires_at;
+pub use lifetime::{expires_at, refresh_expires_at};
 pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
 pub use rejection::{Rejection, Verdict};
 pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, metadata_request};

@@ -50,6 +50,10 @@ pub struct Record {
     /// When the refresh token itself ends, where the server told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<Timestamp>,
+    /// From when the refresh token's life counts: it moves when a refresh puts the end off, and
+    /// stays where the end is fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_lives_from: Option<Timestamp>,
     /// What is about to be spent, written before the token request is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
@@ -98,8 +102,16 @@ pub struct Intent {
     pub refresh_token: String,
     /// Which process is about to spend it.
     pub by: String,
-    /// Since when.
+    /// Since when; it stays where the same token is sent again.
     pub since: Timestamp,
+    /// How often it was sent, or was about to be, since then.
+    #[serde(default = "once")]
+    pub tries: u32,
+}
+
+/// An intent that does not say was written before the first time.
+fn once() -> u32 {
+    1
 }
 
 /// Whether a grant lives.
@@ -150,6 +162,7 @@ impl Record {
             rotated_at: None,
             refreshed_at: None,
             refresh_expires_at: None,
+            refresh_lives_from: None,
             intent: None,
             state: State::Live,
             seed: None,
