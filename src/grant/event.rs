@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::Margin;
+use crate::config::{Lifetime, Margin};
 use crate::oauth::{Answer, Class};
 use crate::secret::Secret;
 use crate::store::{ErrorKind, Record};
@@ -30,6 +30,8 @@ pub struct Settings {
     pub default_expires_in: Option<Duration>,
     /// The least age at which a rejected token is replaced.
     pub renew_floor: Duration,
+    /// How the server treats the refresh token over time.
+    pub lifetime: Lifetime,
     /// Who writes intents: a name for this process.
     pub identity: String,
 }
@@ -52,6 +54,8 @@ pub enum Event {
     Answered(Answer, Timestamp),
     /// The client's secret has changed.
     SecretChanged,
+    /// The seed has changed; this is the new one.
+    SeedChanged(Secret<String>),
 }
 
 /// Whether an upstream ever accepted a token.
@@ -76,6 +80,8 @@ pub enum Decision {
     Publish(Issued),
     /// Whoever waits is told no, and for how long.
     Refuse(Refusal),
+    /// The last refusal holds no longer: whoever asks may wait again.
+    Relent,
     /// Somebody should know.
     Notice(Notice),
 }
@@ -151,6 +157,10 @@ pub enum Notice {
     Seeded,
     /// The last process, or the last answer, left open whether the refresh token was spent.
     IntentOpen,
+    /// The same refresh token is sent again, inside the server's replay window.
+    Resent,
+    /// The refresh token may be spent and is not sent again while the access token lives.
+    Held,
     /// The same refresh token is sent again although it may be spent: nothing else is left.
     LastResort,
     /// The new record could not be saved; it is tried again.
@@ -161,6 +171,12 @@ pub enum Notice {
     StoreTrouble(ErrorKind),
     /// The server called the grant dead twice.
     Died(String),
+    /// The refresh token, or the whole grant, ends at that moment, in no more than so many days.
+    Ending(u16, Timestamp),
+    /// The wall clock ran ahead of the monotonic one by so much: the machine slept, or was set.
+    ClockRanAhead(Duration),
+    /// The wall clock was set back.
+    ClockSetBack,
 }
 
 /// Whether a refresh brought a new refresh token.

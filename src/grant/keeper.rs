@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::asks::{Asks, Pending};
 use super::cache::Seat;
-use super::event::{Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings};
+use super::event::{Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings, Standing};
 use super::inject::Inject;
 use super::metrics::GrantMetrics;
 use super::state::Machine;
@@ -24,8 +24,9 @@ use crate::ready::{Blocker, Ready};
 use crate::secret::Secret;
 use crate::store::Store;
 
-/// How often the client's secret is compared while the server refuses it.
-const SECRET_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the files are compared that a person may change: the seed, and the client's secret
+/// while the server refuses it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a keeper works with; on a reload it is given other parts and goes on.
 #[derive(Debug)]
@@ -56,10 +57,11 @@ pub struct Keeper {
     /// The zero of the machine's monotonic clock.
     start: Instant,
     work: Option<Work>,
+    /// The hash of the client's secret as it was last used.
     secret: Option<String>,
-    /// When the client's secret is compared next, if it is watched. A moment and not a wait, so
-    /// that traffic which keeps asking does not put it off.
-    compare_at: Instant,
+    /// The hash of the seed as it was last seen.
+    seed: Option<String>,
+    watch_at: Instant,
 }
 
 /// The one piece of work under way, and the event it will tell.
@@ -101,7 +103,8 @@ impl Keeper {
             start: Instant::now(),
             work: None,
             secret: None,
-            compare_at: Instant::now(),
+            seed: None,
+            watch_at: Instant::now() + WATCH_INTERVAL,
             name,
             machine,
             parts,
@@ -117,7 +120,8 @@ impl Keeper {
     /// Keeps the grant until stopping is asked for, and then until nothing is under way and the
     /// record is saved. Not cancel-safe: dropped in the middle, an answer may be lost.
     pub async fn run(mut self, tasks: Tasks) {
-        let seed = self.seed();
+        let seed = self.begin_with();
+        self.seed = seed.as_ref().map(Secret::hash);
         let now = self.now();
         let decisions = self.machine.begin(seed, now);
         self.follow(decisions);
@@ -149,15 +153,14 @@ impl Keeper {
                 return Some(event);
             }
             let wake = self.wakes_at();
-            let watching = self.watches_secret();
             tokio::select! {
                 () = tasks.stopped() => return None,
                 () = self.asks.called() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Event::Tick),
-                () = sleep_until(self.compare_at), if watching => {
-                    self.compare_at = Instant::now() + SECRET_INTERVAL;
-                    if self.secret_changed() {
-                        return Some(Event::SecretChanged);
+                () = sleep_until(self.watch_at) => {
+                    self.watch_at = Instant::now() + WATCH_INTERVAL;
+                    if let Some(event) = self.changed() {
+                        return Some(event);
                     }
                 }
             }
@@ -220,6 +223,7 @@ impl Keeper {
             Decision::Refresh(refresh_token) => self.refresh(refresh_token),
             Decision::Publish(issued) => self.publish(&issued),
             Decision::Refuse(refusal) => self.deny(refusal),
+            Decision::Relent => self.board.send_modify(|board| board.denied = None),
             Decision::Notice(notice) => self.metrics.notice(&notice),
         }
     }
@@ -232,7 +236,6 @@ impl Keeper {
         let issuer = Arc::clone(&self.parts.issuer);
         let duration = self.metrics.refresh_duration.clone();
         self.secret = issuer.secret_hash();
-        self.compare_at = Instant::now() + SECRET_INTERVAL;
         self.begin(async move {
             let timer = Instant::now();
             let attempt = issuer.refresh(&refresh_token).await;
@@ -246,13 +249,16 @@ impl Keeper {
             tracing::error!(grant = %self.name, "access token holds characters that a header cannot carry");
             return;
         };
+        let before = self.board.borrow().token.clone();
+        let same = before.filter(|token| token.generation == issued.generation);
+        let proven = same.is_some_and(|token| token.standing() == Standing::Proven);
         let token = Arc::new(Token {
             name: self.inject.name.clone(),
             value,
             generation: issued.generation,
             ends: issued.ends.map(|ends| self.start + ends),
             renewable_from: self.start + issued.renewable_from,
-            proven: false.into(),
+            proven: proven.into(),
         });
         self.cache.put(self.seat, Arc::clone(&token));
         self.board.send_modify(|board| {
@@ -275,6 +281,7 @@ impl Keeper {
     /// Puts status, gauges and readiness in line with the machine.
     fn tell(&mut self) {
         let mut status = Status::of(&self.name, self.machine.record(), Timestamp::now());
+        status.refresh_token_expires_at = self.machine.refresh_token_ends();
         status.unsaved = self.machine.unsaved();
         status.refusal = self.machine.refusal().map(|refusal| self.told(refusal));
         self.metrics.show(&status);
@@ -303,7 +310,8 @@ impl Keeper {
         }
     }
 
-    fn seed(&self) -> Option<Secret<String>> {
+    /// The seed that the process starts with.
+    fn begin_with(&self) -> Option<Secret<String>> {
         let seed = self.parts.settings.seed.as_ref()?;
         match seed.refresh_token.read() {
             Ok(secret) => Some(secret),
@@ -314,13 +322,20 @@ impl Keeper {
         }
     }
 
-    fn watches_secret(&self) -> bool {
+    /// What a person has changed since the last look.
+    fn changed(&mut self) -> Option<Event> {
+        if let Some(seed) = self.parts.settings.seed.as_ref()
+            && let Ok(seed) = seed.refresh_token.read()
+        {
+            let hash = Some(seed.hash());
+            if self.seed != hash {
+                self.seed = hash;
+                return Some(Event::SeedChanged(seed));
+            }
+        }
         let refused = self.machine.refusal().map(|refusal| refusal.reason);
-        matches!(refused, Some(Reason::ClientRefused | Reason::GrantDead))
-    }
-
-    fn secret_changed(&self) -> bool {
-        self.parts.issuer.secret_hash() != self.secret
+        let watched = matches!(refused, Some(Reason::ClientRefused | Reason::GrantDead));
+        (watched && self.parts.issuer.secret_hash() != self.secret).then_some(Event::SecretChanged)
     }
 
     fn now(&self) -> Now {
@@ -340,6 +355,7 @@ fn settings(grant: &config::Grant) -> Settings {
         refresh_before: grant.refresh_before,
         default_expires_in: grant.default_expires_in.duration(),
         renew_floor: grant.renew_floor.duration(),
+        lifetime: grant.lifetime,
         identity: format!("pid {}", std::process::id()),
     }
 }

@@ -17,6 +17,7 @@ use crate::oauth::Class;
 pub struct Metrics {
     refreshes: IntCounterVec,
     rotations: IntCounterVec,
+    doubts: IntCounterVec,
     last_resorts: IntCounterVec,
     adoptions: IntCounterVec,
     refresh_duration: HistogramVec,
@@ -50,6 +51,11 @@ impl Metrics {
                 "Refreshes that brought a new refresh token.",
                 grant,
             )?,
+            doubts: families.counter(
+                "bearward_grant_doubts_total",
+                "Times that the refresh token may have been spent, by what was done.",
+                &["grant", "step"],
+            )?,
             last_resorts: families.counter(
                 "bearward_grant_last_resorts_total",
                 "Refresh tokens sent again although they may be spent.",
@@ -77,7 +83,7 @@ impl Metrics {
             )?,
             refresh_expiry: families.moment(
                 "bearward_grant_refresh_token_expiry_timestamp_seconds",
-                "When the refresh token ends; +Inf: not told, 0: there is none.",
+                "When the refresh token or the grant ends; +Inf: not known, 0: there is none.",
             )?,
             last_success: families.moment(
                 "bearward_grant_last_success_timestamp_seconds",
@@ -95,6 +101,9 @@ impl Metrics {
         let label = &[grant.as_str()];
         for outcome in OUTCOMES {
             self.refreshes.with_label_values(&[grant.as_str(), outcome]);
+        }
+        for step in DOUBTS {
+            self.doubts.with_label_values(&[grant.as_str(), step]);
         }
         GrantMetrics {
             grant: grant.clone(),
@@ -157,6 +166,9 @@ const OUTCOMES: [&str; 7] = [
     Class::Unknown.as_str(),
 ];
 
+/// What is done about a refresh token that may be spent.
+const DOUBTS: [&str; 3] = ["found", "resent", "held"];
+
 /// One grant's metrics.
 pub(super) struct GrantMetrics {
     grant: GrantName,
@@ -189,13 +201,11 @@ impl GrantMetrics {
                 tracing::info!(%grant, "took a newer record from the store");
             }
             Notice::Seeded => tracing::info!(%grant, "the seed begins a new chain"),
-            Notice::IntentOpen => tracing::warn!(
-                %grant,
-                "the last refresh has no known end: the refresh token may be spent"
-            ),
-            Notice::LastResort => {
-                self.last_resorts.inc();
-                tracing::warn!(%grant, "sending a refresh token again that may be spent: nothing else is left");
+            Notice::IntentOpen | Notice::Resent | Notice::Held | Notice::LastResort => {
+                self.doubt(notice);
+            }
+            Notice::Ending(..) | Notice::ClockRanAhead(_) | Notice::ClockSetBack => {
+                self.time(notice);
             }
             Notice::Unsaved(kind) => tracing::error!(
                 %grant,
@@ -213,6 +223,55 @@ impl GrantMetrics {
                 %code,
                 "the grant is dead: a person must log in again"
             ),
+        }
+    }
+
+    /// Tells of a refresh token that may be spent.
+    fn doubt(&self, notice: &Notice) {
+        let grant = &self.grant;
+        let count = |step| {
+            let labels = &[grant.as_str(), step];
+            self.all.doubts.with_label_values(labels).inc();
+        };
+        match notice {
+            Notice::IntentOpen => {
+                count("found");
+                tracing::warn!(%grant, "the last refresh has no known end: the refresh token may be spent");
+            }
+            Notice::Resent => {
+                count("resent");
+                tracing::warn!(%grant, "sending the refresh token again, inside the server's replay window");
+            }
+            Notice::Held => {
+                count("held");
+                tracing::warn!(
+                    %grant,
+                    "the refresh token may be spent; it is held back while the access token lives"
+                );
+            }
+            _ => {
+                self.last_resorts.inc();
+                tracing::warn!(%grant, "sending a refresh token again that may be spent: nothing else is left");
+            }
+        }
+    }
+
+    /// Tells of clocks and of ends that come near.
+    fn time(&self, notice: &Notice) {
+        let grant = &self.grant;
+        match notice {
+            Notice::Ending(days, at) => tracing::warn!(
+                %grant,
+                days,
+                %at,
+                "the grant ends soon: a person must log in again before"
+            ),
+            Notice::ClockRanAhead(by) => tracing::info!(
+                %grant,
+                seconds = by.as_secs(),
+                "the wall clock ran ahead: the machine slept or its clock was set"
+            ),
+            _ => tracing::info!(%grant, "the wall clock was set back"),
         }
     }
 

@@ -11,19 +11,23 @@
 
 mod asks;
 mod cache;
+mod durable;
+mod ending;
 pub mod event;
 mod inject;
 mod keeper;
 mod metrics;
 mod outcome;
 mod publish;
+mod schedule;
 mod spend;
 pub mod state;
 mod status;
 
+mod timing;
+
 #[cfg(test)]
 mod tests;
-mod timing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::ending;
 use super::event::{Decision, Moment, Notice, Now, Reason, Rotation};
 use super::state::{Machine, Phase, SOON, seconds};
 use crate::backoff::Backoff;
@@ -18,7 +19,7 @@ const LATER: Backoff = Backoff {
 };
 
 /// After a refusal that only a person can mend.
-const RARELY: Backoff = Backoff {
+pub(super) const RARELY: Backoff = Backoff {
     first: seconds(30),
     most: seconds(600),
 };
@@ -30,7 +31,7 @@ const PROBE: Backoff = Backoff {
 };
 
 /// How long a death sentence rests before it is confirmed: some servers pass false ones in a race.
-const CONFIRM_AFTER: Duration = seconds(5);
+pub(super) const CONFIRM_AFTER: Duration = seconds(5);
 
 /// The longest wait that a server's `Retry-After` is believed.
 const RETRY_AFTER_MOST: Duration = seconds(3600);
@@ -38,33 +39,37 @@ const RETRY_AFTER_MOST: Duration = seconds(3600);
 impl Machine {
     /// Takes new tokens into the record, refresh token first, and orders the save.
     pub(super) fn refreshed(&mut self, tokens: Tokens, sent: Timestamp, now: Now) -> Vec<Decision> {
+        let took = now.mono.saturating_sub(self.asked_at.unwrap_or_default());
+        let default = self.settings.default_expires_in;
         let Some(record) = self.record.as_mut() else {
             return Vec::new();
         };
         let lifetime = record.access_token.as_ref().and_then(AccessToken::lifetime);
-        let default = self.settings.default_expires_in;
         let expires_at = oauth::expires_at(&tokens, sent, lifetime, default);
         let rotation = take_refresh_token(record, tokens.refresh_token, now.wall);
         record.generation += 1;
-        record.access_token = Some(AccessToken {
-            value: tokens.access_token,
-            generation: record.generation,
-            issued_at: sent,
-            expires_at,
-        });
+        record.access_token = Some(on_arrival(
+            AccessToken {
+                value: tokens.access_token,
+                generation: record.generation,
+                issued_at: sent,
+                expires_at,
+            },
+            took,
+            now.wall,
+        ));
         record.scope = tokens.scope.or_else(|| record.scope.take());
         record.refreshed_at = Some(now.wall);
-        record.refresh_expires_at = match tokens.refresh_expires_in {
-            Some(life) => sent.checked_add(life).ok(),
-            None if rotation == Rotation::Rotated => None,
-            None => record.refresh_expires_at,
-        };
+        let untold = record
+            .refresh_expires_at
+            .filter(|_| rotation == Rotation::Kept);
+        ending::renew(record, tokens.refresh_expires_in, untold, sent);
         record.captured.extend(tokens.captured);
         record.intent = None;
         record.state = State::Live;
         self.prior_intent = None;
         self.failures = 0;
-        self.retry_at = None;
+        self.retry_at = Moment::ZERO;
         let mut decisions = vec![Decision::Notice(Notice::Refreshed(rotation))];
         decisions.extend(self.save(Phase::Keeping));
         decisions
@@ -87,9 +92,6 @@ impl Machine {
             decisions.push(Decision::Notice(Notice::Died(code.clone())));
         }
         decisions.extend(self.refuse(self.reason(class), code, until));
-        if class == Class::Ambiguous {
-            self.wait_for_the_end();
-        }
         decisions.extend(self.save(Phase::Keeping));
         decisions
     }
@@ -137,17 +139,38 @@ impl Machine {
     }
 
     fn next_attempt(&mut self, class: Class, asked: Option<Duration>, now: Now) -> Moment {
+        if class == Class::Ambiguous && self.replays(now.mono) {
+            // The window does not wait for a back-off that older failures have made long.
+            let tries = self.tries();
+            self.failures += 1;
+            self.retry_at = now.mono + SOON.wait(tries, self.dice.f64());
+            return self.retry_at;
+        }
         let backoff = match class {
+            // What was a last resort is not tried again as if nothing were.
+            Class::Ambiguous if self.was_last_resort(now) => RARELY,
             Class::Later | Class::Ambiguous => SOON,
             Class::Unknown => LATER,
             Class::ClientBroken | Class::Configuration => RARELY,
             Class::Dead if self.suspected() => {
                 self.failures += 1;
-                return now.mono + CONFIRM_AFTER.max(asked.unwrap_or_default());
+                self.retry_at = now.mono + CONFIRM_AFTER.max(asked.unwrap_or_default());
+                return self.retry_at;
             }
             Class::Dead => PROBE,
         };
         self.back_off(backoff, asked, now)
+    }
+
+    fn was_last_resort(&self, now: Now) -> bool {
+        self.tries() > 1 && self.in_doubt() && !self.replays(now.mono)
+    }
+
+    /// How often the refresh token was sent since it may have been spent.
+    fn tries(&self) -> u32 {
+        let record = self.record.as_ref();
+        let open = record.and_then(|record| record.intent.as_ref());
+        open.map_or(0, |open| open.tries)
     }
 
     fn reason(&self, class: Class) -> Reason {
@@ -164,6 +187,20 @@ impl Machine {
         self.record
             .as_ref()
             .is_some_and(|record| matches!(record.state, State::Suspect(_)))
+    }
+}
+
+/// An answer that took longer than the token's whole life brings a token that has ended before
+/// anybody saw it. The server counts from somewhere in between, so it is given that life from now;
+/// if that was too kind, the upstream says so.
+fn on_arrival(access: AccessToken, took: Duration, now: Timestamp) -> AccessToken {
+    match access.lifetime() {
+        Some(life) if life <= took => AccessToken {
+            issued_at: now,
+            expires_at: now.checked_add(life).ok(),
+            ..access
+        },
+        _ => access,
     }
 }
 

@@ -18,17 +18,19 @@ impl Machine {
         let Some(access) = self
             .record
             .as_ref()
-            .and_then(|record| record.access_token.clone())
+            .and_then(|record| record.access_token.as_ref())
         else {
             return Vec::new();
         };
         let life = access
             .expires_at
-            .map(|end| remaining(&access, end, now.wall));
+            .map(|end| remaining(access, end, now.wall));
         let known = self.token.map(|token| token.generation);
         if known >= Some(access.generation) || life.is_some_and(|life| life.is_zero()) {
             return Vec::new();
         }
+        let (generation, whole) = (access.generation, access.lifetime());
+        self.value = Some(access.value.clone());
         let strikes = self
             .token
             .filter(|token| token.rejected)
@@ -37,30 +39,52 @@ impl Machine {
             .settings
             .renew_floor
             .saturating_mul(1 << strikes.min(16));
-        let current = Current {
-            generation: access.generation,
+        let successor = life.map(|life| self.due_in(life, whole.unwrap_or(life)));
+        let due = successor.into_iter().chain(self.keep_alive_in(now)).min();
+        self.token = Some(Current {
+            generation,
             ends: life.map(|life| now.mono + life),
-            due: life.map(|life| now.mono + self.due_in(&access, life)),
+            due: due.map(|wait| now.mono + wait),
+            since: now.mono,
             renewable_from: now.mono + floor.min(FLOOR_MOST.max(self.settings.renew_floor)),
             rejected: false,
             strikes,
+        });
+        if self.retry_at <= now.mono {
+            self.refusal = None;
+        }
+        self.publish()
+    }
+
+    /// Hands out the token in use, anew where its end has changed. That takes a refusal back, so
+    /// one that still stands is told again.
+    pub(super) fn publish(&self) -> Vec<Decision> {
+        let (Some(current), Some(value)) = (self.token, &self.value) else {
+            return Vec::new();
         };
-        self.token = Some(current);
-        self.refusal = None;
-        vec![Decision::Publish(Issued {
-            value: access.value,
+        let issued = Issued {
+            value: value.clone(),
             generation: current.generation,
             ends: current.ends,
             renewable_from: current.renewable_from,
-        })]
+        };
+        let refusal = self.refusal.clone().map(Decision::Refuse);
+        std::iter::once(Decision::Publish(issued))
+            .chain(refusal)
+            .collect()
     }
 
-    fn due_in(&mut self, access: &AccessToken, life: Duration) -> Duration {
-        let whole = access
-            .expires_at
-            .map_or(life, |end| between(access.issued_at, end));
+    fn due_in(&mut self, life: Duration, whole: Duration) -> Duration {
         let margin = timing::margin(self.settings.refresh_before, whole);
         timing::due_in(life, margin, self.dice.f64())
+    }
+
+    /// How long the grant may still go without a refresh; nothing: for ever.
+    fn keep_alive_in(&self, now: Now) -> Option<Duration> {
+        let idle = self.settings.lifetime.idle?.duration();
+        let record = self.record.as_ref()?;
+        let last = record.refreshed_at.unwrap_or(record.obtained_at);
+        Some(timing::keep_alive_in(idle, between(last, now.wall)))
     }
 }
 
@@ -70,6 +94,6 @@ fn remaining(access: &AccessToken, end: Timestamp, now: Timestamp) -> Duration {
     between(now, end).min(between(access.issued_at, end))
 }
 
-fn between(from: Timestamp, to: Timestamp) -> Duration {
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

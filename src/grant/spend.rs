@@ -1,93 +1,152 @@
 //! Spending the refresh token: the intent before, and what it means when it stays open.
 
-use super::event::{Decision, Notice, Now};
-use super::state::{Machine, Phase};
-use crate::secret::Secret;
-use crate::store::{Intent, Record};
+use std::time::Duration;
+
+use super::event::{Decision, Moment, Notice, Now, Reason};
+use super::outcome::{CONFIRM_AFTER, RARELY};
+use super::state::{Machine, Phase, seconds};
+use crate::config::RotationRule;
+use crate::store::{Intent, State};
 
 impl Machine {
-    /// Writes down what is about to be spent.
+    /// Writes down what is about to be spent. Of a token that may be spent already, the first
+    /// moment stays: the server's window counts from there.
     pub(super) fn intend(&mut self, now: Now) -> Vec<Decision> {
-        let last_resort = self.intent_open() && self.rotates();
         let by = self.settings.identity.clone();
         let Some(record) = self.record.as_mut() else {
             return Vec::new();
         };
-        let intent = Intent {
+        self.prior_intent = record.intent.take();
+        let (since, tries) = self
+            .prior_intent
+            .as_ref()
+            .map_or((now.wall, 0), |open| (open.since, open.tries));
+        record.intent = Some(Intent {
             refresh_token: record.refresh_token.hash(),
             by,
-            since: now.wall,
-        };
-        self.prior_intent = record.intent.replace(intent);
+            since,
+            tries: tries.saturating_add(1),
+        });
         record.generation += 1;
-        let mut decisions = Vec::new();
-        if last_resort {
-            decisions.push(Decision::Notice(Notice::LastResort));
-        }
-        decisions.extend(self.save(Phase::Intending));
-        decisions
+        self.save(Phase::Intending)
     }
 
-    pub(super) fn ask(&mut self) -> Vec<Decision> {
+    /// Sends it, now that the intent is durable.
+    pub(super) fn ask(&mut self, now: Now) -> Vec<Decision> {
+        self.stored = self.record.as_ref().map(|record| record.generation);
+        let mut decisions = Vec::new();
+        if self.prior_intent.is_some() && self.rotates() {
+            let replays = self.replays(now.mono);
+            if !replays && self.token.is_some_and(|token| token.serves(now.mono)) {
+                // The window has closed while the intent was being saved.
+                self.prior_intent = None;
+                return self.advance(now);
+            }
+            decisions.push(Decision::Notice(if replays {
+                Notice::Resent
+            } else {
+                Notice::LastResort
+            }));
+        }
+        if self.prior_intent.is_none() {
+            let window = usable(self.settings.lifetime.replay_window.duration());
+            self.replay_until = Some(now.mono + window);
+            self.held = false;
+        }
         let Some(record) = &self.record else {
-            return Vec::new();
+            return decisions;
         };
-        self.stored = Some(record.generation);
+        decisions.push(Decision::Refresh(record.refresh_token.clone()));
         self.phase = Phase::Asking;
-        vec![Decision::Refresh(record.refresh_token.clone())]
+        self.asked_at = Some(now.mono);
+        decisions
     }
 
     /// Undoes [`Machine::intend`] where its save failed: nothing was sent.
     pub(super) fn withdraw_intent(&mut self) {
         if let Some(record) = self.record.as_mut() {
-            record.intent = self.prior_intent.take();
+            self.withdrawn = std::mem::replace(&mut record.intent, self.prior_intent.take());
             record.generation -= 1;
         }
     }
 
     /// True when the refresh token may already be spent: an intent to spend it was never closed.
-    pub(super) fn intent_open(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| {
-            let intent = record
-                .intent
-                .as_ref()
-                .map(|intent| intent.refresh_token.as_str());
-            intent.is_some_and(|hash| hash == record.refresh_token.hash())
-        })
-    }
-
-    /// False once a refresh has shown that the server leaves the refresh token as it is.
-    pub(super) fn rotates(&self) -> bool {
+    fn intent_open(&self) -> bool {
         self.record
             .as_ref()
-            .is_none_or(|record| record.rotated_at.is_some() || record.refreshed_at.is_none())
+            .is_some_and(|record| record.intent.is_some())
     }
 
-    /// Puts the next attempt off until the access token has ended, where the refresh token may be
-    /// spent and the server rotates.
-    pub(super) fn wait_for_the_end(&mut self) {
-        let serving = self.token.filter(|token| !token.rejected);
-        if self.rotates()
-            && let Some(ends) = serving.and_then(|token| token.ends)
-        {
-            self.retry_at = Some(ends.max(self.retry_at.unwrap_or_default()));
+    /// True when sending the refresh token again could be taken for theft.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.intent_open() && self.rotates()
+    }
+
+    /// Whether the server may replace the refresh token. Learnt: false once a refresh has shown
+    /// that it leaves it as it is.
+    fn rotates(&self) -> bool {
+        match self.settings.lifetime.rotation {
+            RotationRule::Never => false,
+            RotationRule::Always => true,
+            RotationRule::Auto => self
+                .record
+                .as_ref()
+                .is_none_or(|record| record.rotated_at.is_some() || record.refreshed_at.is_none()),
         }
     }
 
-    /// Begins a chain with the seed, unless the stored chain began with this very seed or is not
-    /// known to have begun with another: then the stored chain wins.
-    pub(super) fn take_seed(&mut self, seed: Secret<String>, now: Now) -> bool {
-        let hash = seed.hash();
-        if let Some(record) = self.record.as_mut()
-            && record.seed.get_or_insert_with(|| hash.clone()) == &hash
-        {
-            return false;
+    /// Understands a record that was just read or begun.
+    pub(super) fn take_stock(&mut self, now: Now) {
+        self.note_refresh_expiry();
+        self.held = false;
+        self.replay_until = None;
+        let Some(record) = self.record.as_mut() else {
+            return;
+        };
+        let hash = record.refresh_token.hash();
+        // An intent to spend another token says nothing about this one.
+        record.intent.take_if(|open| open.refresh_token != hash);
+        if let Some(open) = &record.intent {
+            let window = usable(self.settings.lifetime.replay_window.duration());
+            // An intent from the future was written by a clock that was wrong, and so may this
+            // one be: then nobody knows how much of the window is left.
+            let passed = Duration::try_from(now.wall.duration_since(open.since)).ok();
+            let left = passed.map_or(Duration::ZERO, |passed| window.saturating_sub(passed));
+            self.replay_until = Some(now.mono + left);
         }
-        let mut begun = Record::new(seed, now.wall);
-        begun.seed = Some(hash);
-        begun.generation = self.stored.map_or(1, |stored| stored + 1);
-        begun.previous_refresh_token = self.record.take().map(|record| record.refresh_token);
-        self.record = Some(begun);
-        true
     }
+
+    /// Goes on at the start where the last process stopped: with an open intent, or with a grant
+    /// that was called dead.
+    pub(super) fn resume(&mut self, now: Now) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let Some(record) = &self.record else {
+            return decisions;
+        };
+        let tries = record.intent.as_ref().map_or(0, |open| open.tries);
+        if tries > 0 {
+            decisions.push(Decision::Notice(Notice::IntentOpen));
+        }
+        let refused = match &record.state {
+            State::Live => None,
+            State::Suspect(death) => Some((Reason::IssuerUnavailable, death.reason.clone())),
+            State::Dead(death) => Some((Reason::GrantDead, death.reason.clone())),
+        };
+        if let Some((reason, code)) = refused {
+            // A start is a reason to ask a dead grant's server again, but not a start per second.
+            self.retry_at = now.mono + CONFIRM_AFTER;
+            decisions.extend(self.refuse(reason, code, self.retry_at));
+        } else if tries > 1 && self.in_doubt() && !self.replays(now.mono) {
+            self.failures = tries - 2;
+            let until = self.back_off(RARELY, None, now);
+            let code = String::from("answer_lost");
+            decisions.extend(self.refuse(Reason::IssuerUnavailable, code, until));
+        }
+        decisions
+    }
+}
+
+/// The part of the server's window in which a request that is sent still arrives in time.
+fn usable(window: Duration) -> Moment {
+    window.saturating_sub((window / 4).clamp(seconds(1), seconds(30)))
 }

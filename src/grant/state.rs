@@ -2,16 +2,19 @@
 //!
 //! Events and `now` go in, decisions come out; no I/O, no clock, and no randomness but a seed.
 //! One round is: read the record again → write the intent → ask the server → save → publish.
-//! The machine orders at most one piece of work at a time and waits for its event. What follows
-//! from the server's answer stands in `outcome.rs`, the spending in `spend.rs`, the handing out
-//! in `publish.rs`.
+//! The machine orders at most one piece of work at a time and waits for its event. When a round
+//! begins stands in `schedule.rs`, reading and saving in `durable.rs`, the spending in `spend.rs`,
+//! what follows from the server's answer in `outcome.rs`, the handing out in `publish.rs`, and
+//! how long the grant itself lives in `ending.rs`. `simulation/` sweeps all of it.
 //!
 //! What always holds:
 //! - A refresh token is sent only after the intent to spend it is durable.
 //! - An access token is published only after the record that came with it is durable; where that
 //!   save fails, the token is served, nothing is rotated again, and the save is tried until it works.
-//! - After an ambiguous answer of a rotating server the same token is not sent again while the
-//!   access token lives; after that only as a counted last resort.
+//! - A token of a rotating server whose spending has no known end is sent again only inside the
+//!   server's replay window, or, counted, when no access token lives any more.
+//! - Whoever waits is told something: while no token lives, there is work under way, work that is
+//!   about to begin, or a refusal that says until when.
 //! - Dead is a state, not a deletion.
 
 use std::time::Duration;
@@ -20,7 +23,7 @@ use super::event::{Decision, Event, Moment, Notice, Now, Reason, Refusal, Settin
 use crate::backoff::Backoff;
 use crate::oauth::Answer;
 use crate::secret::Secret;
-use crate::store::{ErrorKind, Intent, Record};
+use crate::store::{Intent, Record};
 
 /// What the machine waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +49,38 @@ pub struct Machine {
     pub(super) record: Option<Record>,
     /// The generation that is durable in the store.
     pub(super) stored: Option<u64>,
-    /// A save failed and is to be tried again; until then nothing is rotated.
-    unsaved: bool,
+    /// Saves in a row that failed; until one works nothing is rotated.
+    pub(super) unsaved: u32,
+    /// When a failed save is tried again.
+    pub(super) save_at: Moment,
     /// The intent that was open before the one being written.
     pub(super) prior_intent: Option<Intent>,
+    /// An intent that could not be saved: found in the store, it is ours and nothing was sent.
+    pub(super) withdrawn: Option<Intent>,
+    /// Until when a token that may be spent can be sent again without harm.
+    pub(super) replay_until: Option<Moment>,
+    /// The operator was told that the refresh token is held back.
+    pub(super) held: bool,
+    /// When the server was last asked.
+    pub(super) asked_at: Option<Moment>,
     pub(super) token: Option<Current>,
+    /// Its value; the record may hold another chain's by now.
+    pub(super) value: Option<Secret<String>>,
     pub(super) refusal: Option<Refusal>,
     pub(super) failures: u32,
-    pub(super) retry_at: Option<Moment>,
+    pub(super) retry_at: Moment,
+    /// When the store is looked at without need.
+    pub(super) look_at: Moment,
+    /// A changed seed that is to begin a new chain.
+    pub(super) seed: Option<Secret<String>>,
+    /// Both clocks as they stood together.
+    pub(super) clocks: Option<Now>,
+    /// The last event.
+    pub(super) seen: Moment,
+    /// The last warning that was given, in days.
+    pub(super) warned: Option<u16>,
+    /// The process ends: no round begins any more.
+    pub(super) closing: bool,
 }
 
 /// The token in use, as far as the machine cares.
@@ -62,10 +89,19 @@ pub(super) struct Current {
     pub(super) generation: u64,
     pub(super) ends: Option<Moment>,
     pub(super) due: Option<Moment>,
+    /// When it was published first.
+    pub(super) since: Moment,
     pub(super) renewable_from: Moment,
     pub(super) rejected: bool,
-    /// Renewals in a row that were made for a rejection and never led to a success.
+    /// Renewals in a row that were made for a rejection and helped nobody for long.
     pub(super) strikes: u32,
+}
+
+impl Current {
+    /// False once it has ended or an upstream refused it.
+    pub(super) fn serves(&self, now: Moment) -> bool {
+        !self.rejected && self.ends.is_none_or(|ends| now < ends)
+    }
 }
 
 /// After a failure that should pass: the server is away or busy, a store is.
@@ -74,8 +110,9 @@ pub(super) const SOON: Backoff = Backoff {
     most: seconds(60),
 };
 
-/// How often an empty store is looked at.
-const EMPTY: Duration = seconds(5);
+/// The most strikes of a token that somebody accepted: one resource refuses what others take, or
+/// tokens die early, and then they must still be replaced every few minutes.
+const PROVEN_STRIKES: u32 = 3;
 
 pub(super) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -91,36 +128,48 @@ impl Machine {
             phase: Phase::Resting,
             record,
             stored,
-            unsaved: false,
+            unsaved: 0,
+            save_at: Moment::ZERO,
             prior_intent: None,
+            withdrawn: None,
+            replay_until: None,
+            held: false,
+            asked_at: None,
             token: None,
+            value: None,
             refusal: None,
             failures: 0,
-            retry_at: None,
+            retry_at: Moment::ZERO,
+            look_at: Moment::ZERO,
+            seed: None,
+            clocks: None,
+            seen: Moment::ZERO,
+            warned: None,
+            closing: false,
         }
     }
 
     /// Takes up what was stored: publishes the token that still lives, takes the seed where the
     /// store is empty or the seed has changed since, and remembers an open intent.
     pub fn begin(&mut self, seed: Option<Secret<String>>, now: Now) -> Vec<Decision> {
-        let mut decisions = Vec::new();
+        let mut decisions = self.heed_clocks(now);
+        self.take_stock(now);
         if seed.is_some_and(|seed| self.take_seed(seed, now)) {
             decisions.push(Decision::Notice(Notice::Seeded));
             decisions.extend(self.save(Phase::Keeping));
         } else {
             decisions.extend(self.take_up(now));
-        }
-        if self.intent_open() {
-            decisions.push(Decision::Notice(Notice::IntentOpen));
-            self.wait_for_the_end();
+            decisions.extend(self.resume(now));
         }
         decisions.extend(self.advance(now));
+        decisions.extend(self.warn(now));
         decisions
     }
 
     /// Takes one event.
     pub fn on(&mut self, event: Event, now: Now) -> Vec<Decision> {
-        match event {
+        let mut decisions = self.heed_clocks(now);
+        decisions.extend(match event {
             Event::Tick | Event::Wanted => self.advance(now),
             Event::Rejected(generation, standing) => self.rejected(generation, standing, now),
             Event::Loaded(read) => self.loaded(read, now),
@@ -128,7 +177,10 @@ impl Machine {
             Event::Answered(Answer::Success(tokens), sent) => self.refreshed(*tokens, sent, now),
             Event::Answered(Answer::Failed(failure), _) => self.failed(failure, now),
             Event::SecretChanged => self.secret_changed(now),
-        }
+            Event::SeedChanged(seed) => self.seed_changed(seed, now),
+        });
+        decisions.extend(self.warn(now));
+        decisions
     }
 
     /// Takes other settings; what is under way goes on.
@@ -143,7 +195,7 @@ impl Machine {
 
     /// True while the newest record could not be saved.
     pub fn unsaved(&self) -> bool {
-        self.unsaved
+        self.unsaved > 0
     }
 
     /// Why there is no new token, if there is none.
@@ -156,32 +208,10 @@ impl Machine {
         self.phase == Phase::Resting
     }
 
-    /// When an [`Event::Tick`] is due; nothing while work is under way or nothing is left to do.
-    pub fn wakes_at(&self) -> Option<Moment> {
-        if self.phase != Phase::Resting {
-            return None;
-        }
-        let due = match &self.token {
-            _ if self.unsaved => Some(Moment::ZERO),
-            Some(token) if token.rejected => Some(Moment::ZERO),
-            Some(token) => token.due,
-            None => Some(Moment::ZERO),
-        };
-        due.map(|due| due.max(self.retry_at.unwrap_or_default()))
-    }
-
-    /// Orders the save that is still owed, if any, before the process ends.
+    /// Orders the save that is still owed, if any, before the process ends; no round begins after.
     pub fn flush(&mut self) -> Vec<Decision> {
-        if !self.unsaved || !self.resting() {
-            return Vec::new();
-        }
-        self.phase = Phase::Reading;
-        vec![Decision::Load]
-    }
-
-    /// Begins what is due, if nothing is under way. Each round begins with reading the record.
-    fn advance(&mut self, now: Now) -> Vec<Decision> {
-        if self.wakes_at().is_none_or(|at| at > now.mono) {
+        self.closing = true;
+        if !self.unsaved() || !self.resting() {
             return Vec::new();
         }
         self.phase = Phase::Reading;
@@ -189,6 +219,7 @@ impl Machine {
     }
 
     fn rejected(&mut self, generation: u64, standing: Standing, now: Now) -> Vec<Decision> {
+        let floor = self.settings.renew_floor;
         let Some(token) = self
             .token
             .as_mut()
@@ -199,108 +230,19 @@ impl Machine {
         if now.mono < token.renewable_from {
             return Vec::new();
         }
-        if standing == Standing::Proven {
-            token.strikes = 0;
+        if standing == Standing::Proven && !token.rejected {
+            // Refused as soon as it could be renewed, and yet accepted by others: it is one
+            // resource that refuses. Refused much later: it has died, as tokens do.
+            let young = token.renewable_from.saturating_sub(token.since);
+            let soon = token.since + young.max(floor) * 2;
+            token.strikes = if now.mono < soon {
+                token.strikes.min(PROVEN_STRIKES)
+            } else {
+                0
+            };
         }
         token.rejected = true;
         self.advance(now)
-    }
-
-    fn loaded(&mut self, read: Result<Option<Record>, ErrorKind>, now: Now) -> Vec<Decision> {
-        self.phase = Phase::Resting;
-        let stored = match read {
-            Ok(stored) => stored,
-            Err(kind) => return self.store_trouble(kind, now),
-        };
-        self.stored = stored.as_ref().map(|record| record.generation);
-        if self.unsaved {
-            return self.save_again();
-        }
-        let ours = self.record.as_ref().map(|record| record.generation);
-        match stored {
-            Some(stored) if Some(stored.generation) > ours => self.adopt(stored, now),
-            _ if self.record.is_none() => self.refuse(
-                Reason::NoGrant,
-                String::from("store_empty"),
-                now.mono + EMPTY,
-            ),
-            _ => self.intend(now),
-        }
-    }
-
-    /// Takes what somebody else has stored.
-    fn adopt(&mut self, stored: Record, now: Now) -> Vec<Decision> {
-        self.record = Some(stored);
-        self.failures = 0;
-        self.retry_at = None;
-        let mut decisions = vec![Decision::Notice(Notice::Adopted)];
-        decisions.extend(self.take_up(now));
-        decisions.extend(self.advance(now));
-        decisions
-    }
-
-    fn saved(&mut self, saved: Result<(), ErrorKind>, now: Now) -> Vec<Decision> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Resting);
-        match (saved, phase) {
-            (Ok(()), Phase::Intending) => self.ask(),
-            (Err(kind), Phase::Intending) => {
-                self.withdraw_intent();
-                self.store_trouble(kind, now)
-            }
-            (Ok(()), _) => self.kept(now),
-            (Err(kind), _) => self.not_kept(kind, now),
-        }
-    }
-
-    fn kept(&mut self, now: Now) -> Vec<Decision> {
-        self.stored = self.record.as_ref().map(|record| record.generation);
-        let mut decisions = Vec::new();
-        if std::mem::take(&mut self.unsaved) {
-            self.failures = 0;
-            self.retry_at = None;
-            self.refusal = None;
-            decisions.push(Decision::Notice(Notice::SavedAtLast));
-        }
-        decisions.extend(self.take_up(now));
-        decisions.extend(self.advance(now));
-        decisions
-    }
-
-    /// Serves what came although it is not durable, and tries the save again.
-    fn not_kept(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
-        let mut decisions = Vec::new();
-        if !std::mem::replace(&mut self.unsaved, true) {
-            decisions.push(Decision::Notice(Notice::Unsaved(kind)));
-        }
-        decisions.extend(self.take_up(now));
-        // Nobody who needs a newer one waits: nothing is rotated before this one is safe.
-        let until = self.back_off(SOON, None, now);
-        decisions.extend(self.refuse(Reason::StoreUnavailable, kind.as_str().to_owned(), until));
-        decisions
-    }
-
-    /// Saves over what is stored now: a failed save may yet have arrived, wholly.
-    fn save_again(&mut self) -> Vec<Decision> {
-        let stored = self.stored.unwrap_or_default();
-        if let Some(record) = self.record.as_mut() {
-            record.generation = record.generation.max(stored + 1);
-        }
-        self.save(Phase::Keeping)
-    }
-
-    pub(super) fn save(&mut self, phase: Phase) -> Vec<Decision> {
-        let Some(record) = &self.record else {
-            return Vec::new();
-        };
-        self.phase = phase;
-        vec![Decision::Save(Box::new(record.clone()), self.stored)]
-    }
-
-    fn store_trouble(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
-        let until = self.back_off(SOON, None, now);
-        let mut decisions = vec![Decision::Notice(Notice::StoreTrouble(kind))];
-        decisions.extend(self.refuse(Reason::StoreUnavailable, kind.as_str().to_owned(), until));
-        decisions
     }
 
     /// Counts a failure and says when to try again: by `backoff`, by what the server asked for,
@@ -315,13 +257,11 @@ impl Machine {
         let wait = backoff
             .wait(self.failures, self.dice.f64())
             .max(asked.unwrap_or_default());
-        let until = now.mono + wait;
-        self.retry_at = Some(until);
-        until
+        self.retry_at = now.mono + wait;
+        self.retry_at
     }
 
     pub(super) fn refuse(&mut self, reason: Reason, code: String, until: Moment) -> Vec<Decision> {
-        self.retry_at = Some(until);
         let refusal = Refusal {
             reason,
             code,
@@ -331,13 +271,34 @@ impl Machine {
         vec![Decision::Refuse(refusal)]
     }
 
+    /// Forgets what went wrong before, for something has changed.
+    pub(super) fn relent(&mut self) -> Vec<Decision> {
+        self.failures = 0;
+        self.retry_at = Moment::ZERO;
+        let refused = self.refusal.take();
+        refused.map(|_| Decision::Relent).into_iter().collect()
+    }
+
     fn secret_changed(&mut self, now: Now) -> Vec<Decision> {
         let refused = self.refusal.as_ref().map(|refusal| refusal.reason);
         if !matches!(refused, Some(Reason::ClientRefused | Reason::GrantDead)) {
             return Vec::new();
         }
-        self.failures = 0;
-        self.retry_at = None;
+        let mut decisions = Vec::new();
+        if self.unsaved() {
+            // Whoever waits still waits for the store; what follows may come at once.
+            self.failures = 0;
+            self.retry_at = Moment::ZERO;
+        } else {
+            decisions = self.relent();
+        }
+        decisions.extend(self.advance(now));
+        decisions
+    }
+
+    fn seed_changed(&mut self, seed: Secret<String>, now: Now) -> Vec<Decision> {
+        self.seed = Some(seed);
+        self.look_at = Moment::ZERO;
         self.advance(now)
     }
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Decision, Event, Issued, Notice, Now, Reason, Rotation, Settings, Standing};
 use super::state::Machine;
-use crate::config::Margin;
+use crate::config::{Lifetime, Margin, Period, RotationRule};
 use crate::oauth::{Answer, Class, Expires, Failure, Tokens};
 use crate::secret::Secret;
 use crate::store::{AccessToken, ErrorKind, Intent, Record, State};
@@ -27,11 +27,16 @@ fn secret(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
 }
 
+fn days(count: u64) -> Period {
+    Period::seconds(count * 86_400)
+}
+
 fn settings() -> Settings {
     Settings {
         refresh_before: Margin::Percent(10),
         default_expires_in: Some(Duration::from_secs(3600)),
         renew_floor: Duration::from_secs(30),
+        lifetime: Lifetime::default(),
         identity: String::from("story"),
     }
 }
@@ -82,7 +87,15 @@ fn failure(class: Class, code: &str) -> Answer {
 
 impl Story {
     fn begin(stored: Option<Record>, seed: Option<&str>) -> Self {
-        let machine = Machine::new(settings(), stored.clone(), 7);
+        Self::of(Lifetime::default(), stored, seed)
+    }
+
+    fn of(lifetime: Lifetime, stored: Option<Record>, seed: Option<&str>) -> Self {
+        let settings = Settings {
+            lifetime,
+            ..settings()
+        };
+        let machine = Machine::new(settings, stored.clone(), 7);
         let (saves, published, notices) = (Vec::new(), Vec::new(), Vec::new());
         let mut story = Self {
             machine,
@@ -108,7 +121,7 @@ impl Story {
                     self.asked = Some(token.expose().clone());
                 }
                 Decision::Publish(issued) => self.published.push(issued),
-                Decision::Refuse(_) => {}
+                Decision::Refuse(_) | Decision::Relent => {}
                 Decision::Notice(notice) => self.notices.push(notice),
             }
         }
@@ -280,13 +293,14 @@ fn an_open_intent_at_the_start_waits_for_the_end_of_the_token() {
         refresh_token: secret("rt-1").hash(),
         by,
         since: start().wall,
+        tries: 1,
     };
     let stored = Record {
         intent: Some(intent),
         ..record_with_token("rt-1", 20)
     };
     let mut story = Story::begin(Some(stored), None);
-    assert_eq!(story.notices, [Notice::IntentOpen]);
+    assert_eq!(story.notices, [Notice::IntentOpen, Notice::Held]);
     story.pass(19);
     assert!(story.asked.is_none());
     story.pass(2);
@@ -350,6 +364,8 @@ fn a_broken_client_leaves_the_grant_and_waits_for_a_new_secret() {
         Some((Reason::ClientRefused, 15..))
     ));
     story.on(Event::SecretChanged);
+    assert_eq!(story.refusal(), None);
+    story.pass(1);
     assert_eq!(story.asked.as_deref(), Some("rt-1"));
 }
 
@@ -496,4 +512,277 @@ fn a_clock_that_was_set_back_keeps_no_token_alive_for_longer_than_its_life() {
     let story = Story::begin(Some(stored), None);
     let ends = story.published[0].ends.unwrap();
     assert_eq!(ends, Duration::from_secs(600));
+}
+
+fn window(seconds: u64) -> Lifetime {
+    Lifetime {
+        replay_window: Period::seconds(seconds),
+        ..Lifetime::default()
+    }
+}
+
+/// A record whose refresh token was about to be spent so many seconds ago.
+fn with_intent(record: Record, ago: i64) -> Record {
+    let intent = Intent {
+        refresh_token: record.refresh_token.hash(),
+        by: String::from("a process that was killed"),
+        since: start().wall - SignedDuration::from_secs(ago),
+        tries: 1,
+    };
+    Record {
+        intent: Some(intent),
+        ..record
+    }
+}
+
+#[test]
+fn inside_the_window_a_lost_answer_is_asked_for_again_at_once() {
+    let mut story = Story::of(window(60), Some(record_with_token("rt-1", 600)), None);
+    story.pass(560);
+    story.answer(failure(Class::Ambiguous, "cut"));
+    story.pass(1);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+    assert!(story.notices.contains(&Notice::Resent));
+}
+
+#[test]
+fn after_the_window_the_token_is_held_back() {
+    let mut story = Story::of(window(60), Some(record_with_token("rt-1", 600)), None);
+    story.pass(552);
+    for _ in 0..80 {
+        if story.asked.is_some() {
+            story.answer(failure(Class::Ambiguous, "cut"));
+        }
+        story.pass(1);
+    }
+    let resent = story.notices.iter().filter(|it| **it == Notice::Resent);
+    assert!((2..10).contains(&resent.count()));
+    assert!(story.notices.contains(&Notice::Held));
+    assert!(
+        story.notices.contains(&Notice::LastResort),
+        "the token has ended"
+    );
+}
+
+#[test]
+fn an_open_intent_at_the_start_is_judged_by_its_age() {
+    for (ago, notice) in [
+        (5, Notice::Resent),
+        (50, Notice::LastResort),
+        (-5, Notice::LastResort),
+    ] {
+        let stored = with_intent(record("rt-1"), ago);
+        let story = Story::of(window(60), Some(stored), None);
+        assert_eq!(story.asked.as_deref(), Some("rt-1"));
+        assert_eq!(story.notices, [Notice::IntentOpen, notice], "{ago} s ago");
+    }
+}
+
+#[test]
+fn a_crash_loop_sends_no_spent_token_at_each_start() {
+    let mut stored = with_intent(record("rt-1"), 50);
+    stored.intent.as_mut().unwrap().tries = 4;
+    let mut story = Story::begin(Some(stored), None);
+    assert!(story.asked.is_none());
+    assert!(matches!(
+        story.refusal(),
+        Some((Reason::IssuerUnavailable, 30..))
+    ));
+    story.pass(600);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+}
+
+#[test]
+fn where_the_token_never_changes_nothing_is_held_back() {
+    let never = Lifetime {
+        rotation: RotationRule::Never,
+        ..Lifetime::default()
+    };
+    let story = Story::of(
+        never,
+        Some(with_intent(record_with_token("rt-1", 20), 5)),
+        None,
+    );
+    assert_eq!(story.notices, [Notice::IntentOpen]);
+    let mut story = Story::of(never, Some(record_with_token("rt-1", 600)), None);
+    story.pass(560);
+    story.answer(failure(Class::Ambiguous, "cut"));
+    story.pass(2);
+    assert!(story.asked.is_some());
+}
+
+#[test]
+fn a_grant_nobody_uses_is_kept_alive() {
+    let idle = Lifetime {
+        idle: Some(days(7)),
+        ..Lifetime::default()
+    };
+    let mut story = Story::of(idle, Some(record("rt-1")), None);
+    story.answer(tokens("at-1", Some("rt-2"), 60 * 86_400));
+    story.pass(3 * 86_400);
+    assert!(story.asked.is_none());
+    story.pass(86_400);
+    assert_eq!(story.asked.as_deref(), Some("rt-2"));
+}
+
+#[test]
+fn a_fixed_end_is_warned_of_at_30_and_7_and_1_days() {
+    let absolute = Lifetime {
+        absolute: Some(days(90)),
+        ..Lifetime::default()
+    };
+    let mut story = Story::of(absolute, Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 100 * 86_400));
+    let ends = story.machine.refresh_token_ends().unwrap();
+    story.notices.clear();
+    for _ in 0..90 * 24 {
+        story.pass(3600);
+    }
+    let warnings = [30, 7, 1].map(|days| Notice::Ending(days, ends));
+    assert_eq!(story.notices, warnings);
+}
+
+#[test]
+fn a_refresh_token_that_each_refresh_renews_is_no_news() {
+    let mut story = Story::begin(Some(record("rt-0")), None);
+    for round in 0..100 {
+        let Answer::Success(mut new) = tokens("at", Some(&format!("rt-{round}-")), 3600) else {
+            unreachable!("tokens are a success");
+        };
+        new.refresh_expires_in = Some(Duration::from_secs(26 * 3600));
+        story.answer(Answer::Success(new));
+        story.pass(3600);
+    }
+    let warned = |notice: &Notice| matches!(notice, Notice::Ending(..));
+    assert!(!story.notices.iter().any(warned));
+}
+
+#[test]
+fn a_machine_that_slept_does_not_serve_what_ended_meanwhile() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.now.wall += SignedDuration::from_secs(500);
+    story.pass(1);
+    assert_eq!(
+        story.published.last().unwrap().ends,
+        Some(Duration::from_secs(100))
+    );
+    story.now.wall += SignedDuration::from_secs(500);
+    story.pass(1);
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+}
+
+#[test]
+fn a_clock_that_jumps_to_and_fro_costs_few_requests() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    let mut requests = 0;
+    for second in 0..3600 {
+        if story.asked.is_some() {
+            requests += 1;
+            story.answer(tokens("at", None, 3600));
+        }
+        let hour = SignedDuration::from_hours(if second % 120 < 60 { 1 } else { -1 });
+        if second % 60 == 0 {
+            story.now.wall += hour;
+        }
+        story.pass(1);
+    }
+    assert!(requests <= 32, "{requests} requests for 30 jumps ahead");
+}
+
+#[test]
+fn an_answer_slower_than_the_token_lives_makes_no_storm() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    let sent = story.now.wall;
+    story.pass(20);
+    assert!(story.asked.take().is_some());
+    story.on(Event::Answered(tokens("at-1", None, 10), sent));
+    assert_eq!(story.served(), "at-1");
+    story.on(Event::Wanted);
+    assert!(story.asked.is_none());
+}
+
+#[test]
+fn one_resource_that_refuses_does_not_rotate_for_all() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-0", None, 30 * 86_400));
+    let mut requests = 0;
+    for _ in 0..3600 {
+        let generation = story.published.last().unwrap().generation;
+        story.on(Event::Rejected(generation, Standing::Proven));
+        if story.asked.is_some() {
+            requests += 1;
+            story.answer(tokens("at-n", None, 30 * 86_400));
+        }
+        story.pass(1);
+    }
+    assert!((4..=11).contains(&requests), "{requests} in an hour");
+}
+
+#[test]
+fn a_token_that_dies_early_is_replaced_each_time() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    for _ in 0..20 {
+        story.answer(tokens("at", None, 3600));
+        let generation = story.published.last().unwrap().generation;
+        story.pass(300);
+        story.on(Event::Rejected(generation, Standing::Proven));
+        assert!(story.asked.is_some());
+    }
+}
+
+#[test]
+fn a_dead_grant_wakes_when_a_new_one_is_put_into_the_store() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    story.pass(6);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    let generation = story.stored().generation + 1;
+    story.stored = Some(Record {
+        generation,
+        ..record("imported")
+    });
+    story.pass(6);
+    assert_eq!(story.asked.as_deref(), Some("imported"));
+    assert_eq!(story.refusal(), None, "whoever asks may wait again");
+}
+
+#[test]
+fn a_dead_grant_wakes_when_the_seed_changes() {
+    let mut story = Story::begin(None, Some("seed-1"));
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    story.pass(6);
+    story.answer(failure(Class::Dead, "invalid_grant"));
+    story.on(Event::SeedChanged(secret("seed-1")));
+    story.pass(1);
+    assert!(story.asked.is_none(), "the same seed is no news");
+    story.on(Event::SeedChanged(secret("seed-2")));
+    story.pass(1);
+    assert_eq!(story.asked.as_deref(), Some("seed-2"));
+}
+
+#[test]
+fn what_another_has_stored_is_not_overwritten_by_a_save_that_is_owed() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.saves = vec![ErrorKind::Away];
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    let generation = story.stored().generation + 1;
+    story.stored = Some(Record {
+        generation,
+        ..record("imported")
+    });
+    story.pass(2);
+    assert_eq!(story.stored().refresh_token, secret("imported"));
+    assert_eq!(story.asked.as_deref(), Some("imported"));
+}
+
+#[test]
+fn a_process_that_ends_begins_nothing() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.saves = vec![ErrorKind::Away];
+    story.answer(tokens("at-1", Some("rt-2"), 2));
+    story.now.mono += Duration::from_secs(10);
+    let decisions = story.machine.flush();
+    story.follow(decisions);
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+    assert!(story.asked.is_none());
 }

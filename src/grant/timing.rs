@@ -1,4 +1,4 @@
-//! When an access token's successor is fetched. Pure.
+//! When an access token's successor is fetched, and a grant kept from dying of idleness. Pure.
 
 use std::time::Duration;
 
@@ -32,6 +32,12 @@ pub(super) fn due_in(remaining: Duration, margin: Duration, dice: f64) -> Durati
     remaining.saturating_sub(margin) + spread(remaining.min(margin), dice)
 }
 
+/// How long after `unused` a grant that dies of `idle` without a refresh is refreshed although
+/// nobody needs it: at half of the time, so that the other half is left for a server that is away.
+pub(super) fn keep_alive_in(idle: Duration, unused: Duration) -> Duration {
+    (idle / 2).saturating_sub(unused)
+}
+
 fn spread(margin: Duration, dice: f64) -> Duration {
     (margin / 5).mul_f64(dice.clamp(0.0, 1.0))
 }
@@ -61,6 +67,14 @@ mod tests {
         assert_eq!(margin(fixed, seconds(300)), seconds(150));
         assert_eq!(margin(fixed, seconds(3600)), seconds(300));
         assert_eq!(margin(TENTH, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_grant_is_kept_alive_at_half_of_its_idle_time() {
+        let week = seconds(7 * 86_400);
+        assert_eq!(keep_alive_in(week, Duration::ZERO), week / 2);
+        assert_eq!(keep_alive_in(week, week / 4), week / 4);
+        assert_eq!(keep_alive_in(week, week), Duration::ZERO);
     }
 
     #[test]
