@@ -2,7 +2,6 @@
 //! store fails.
 
 use super::event::{Decision, Moment, Notice, Now, Reason};
-use super::schedule::LOOK;
 use super::state::{Machine, Phase, SOON, seconds};
 use crate::secret::Secret;
 use crate::store::{ErrorKind, Record};
@@ -21,7 +20,7 @@ impl Machine {
             Ok(stored) => stored,
             Err(kind) => return self.unread(kind, now),
         };
-        self.look_at = now.mono + LOOK;
+        self.look_at = self.next_look(now);
         self.recognise(stored.as_ref());
         let theirs = stored.as_ref().is_some_and(|stored| self.is_theirs(stored));
         self.stored = stored.as_ref().map(|record| record.generation);

@@ -15,7 +15,10 @@ use super::state::{Machine, Phase, seconds};
 use crate::store::State;
 
 /// How often the store is looked at while there is no grant, or none that works.
-pub(super) const LOOK: Duration = seconds(5);
+const LOOK: Duration = seconds(5);
+
+/// How often it is looked at while the refresh token is held back and the access token serves.
+const LOOK_HELD: Duration = seconds(60);
 
 /// How often the clocks are compared, at least: for so long a machine that slept may not know it.
 const HEARTBEAT: Duration = seconds(30);
@@ -96,11 +99,17 @@ impl Machine {
         let served = self.token.is_some_and(|token| token.serves(self.seen));
         let wanting = self.seed.is_some()
             || (self.refusal.is_some() && !served)
+            || (self.held && self.in_doubt())
             || self
                 .record
                 .as_ref()
                 .is_none_or(|record| matches!(record.state, State::Dead(_)));
         (wanting && !self.unsaved() && !self.closing).then_some(self.look_at)
+    }
+
+    /// When the store is looked at again after it was read.
+    pub(super) fn next_look(&self, now: Now) -> Moment {
+        now.mono + if self.held { LOOK_HELD } else { LOOK }
     }
 
     fn tell_of_hold(&mut self, now: Now) -> Vec<Decision> {

@@ -747,6 +747,20 @@ fn a_dead_grant_wakes_when_a_new_one_is_put_into_the_store() {
 }
 
 #[test]
+fn a_grant_that_is_held_back_wakes_when_a_new_one_is_put_into_the_store() {
+    let stored = with_intent(record_with_token("rt-1", 86_400), 5);
+    let mut story = Story::begin(Some(stored), None);
+    assert_eq!(story.notices, [Notice::IntentOpen, Notice::Held]);
+    let generation = story.stored().generation + 1;
+    story.stored = Some(Record {
+        generation,
+        ..record("imported")
+    });
+    story.pass(61);
+    assert_eq!(story.asked.as_deref(), Some("imported"));
+}
+
+#[test]
 fn a_dead_grant_wakes_when_the_seed_changes() {
     let mut story = Story::begin(None, Some("seed-1"));
     story.answer(failure(Class::Dead, "invalid_grant"));

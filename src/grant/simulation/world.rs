@@ -1,0 +1,215 @@
+//! The world of one schedule: two clocks, a process that can die, its one piece of work, a
+//! service that calls, and what befalls them. Time goes from event to event.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+
+use super::laws::Laws;
+use super::plan::{DAY, Plan, seconds};
+use super::process::Process;
+use super::server::{Server, Time};
+use super::shelf::Shelf;
+use super::trouble;
+use crate::grant::event::{Event, Moment, Now};
+use crate::secret::Secret;
+use crate::store::{Record, State};
+
+/// More steps than any schedule needs; a busy loop does not end at all.
+const ENDLESS: u32 = 20_000;
+
+/// Everything there is.
+pub(super) struct World {
+    pub(super) dice: Rng,
+    pub(super) plan: Plan,
+    pub(super) server: Server,
+    pub(super) shelf: Shelf,
+    pub(super) laws: Laws,
+    pub(super) now: Time,
+    /// How long the machine has slept in all; the monotonic clock stood meanwhile.
+    pub(super) asleep: Duration,
+    /// How far the wall clock is from the truth.
+    pub(super) wall_is_off: SignedDuration,
+    /// The clocks disagree and the process may not know it yet.
+    pub(super) jumped: bool,
+    pub(super) process: Option<Process>,
+    pub(super) starts_at: Time,
+    pub(super) seed_file: Option<usize>,
+    pub(super) calls_at: Time,
+    pub(super) rough_left: u32,
+    calm_since: Option<Time>,
+    pub(super) refreshed_in_calm: u32,
+}
+
+/// The number in `rt-17` or `at-17`.
+pub(super) fn number(token: &Secret<String>) -> usize {
+    token.expose()[3..].parse().unwrap()
+}
+
+pub(super) fn token(kind: &str, number: usize) -> Secret<String> {
+    Secret::new(format!("{kind}-{number}"))
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut dice = Rng::with_seed(seed);
+        let plan = Plan::draw(&mut dice);
+        let mut server = Server::new(plan.nature.clone());
+        let first = server.login(Time::ZERO);
+        let mut world = Self {
+            server,
+            shelf: Shelf::default(),
+            laws: Laws::default(),
+            now: Time::ZERO,
+            asleep: Duration::ZERO,
+            wall_is_off: SignedDuration::ZERO,
+            jumped: false,
+            process: None,
+            starts_at: Time::ZERO,
+            seed_file: None,
+            calls_at: seconds(1),
+            rough_left: plan.rough,
+            calm_since: None,
+            refreshed_in_calm: 0,
+            plan,
+            dice,
+        };
+        world.laws.logins += 1;
+        if world.dice.bool() {
+            world.seed_file = Some(first);
+        } else {
+            let record = Record::new(token("rt", first), world.clocks().wall);
+            world.shelf.record = Some(Record {
+                generation: 1,
+                ..record
+            });
+        }
+        world
+    }
+
+    /// Lives through the whole schedule.
+    pub(super) fn run(&mut self) {
+        while self.laws.broken.is_none() && self.step() {
+            self.laws.steps += 1;
+            if self.laws.steps > ENDLESS {
+                self.laws.break_law("the schedule has no end");
+            }
+        }
+        if self.laws.broken.is_none() {
+            self.judge();
+        }
+    }
+
+    pub(super) fn clocks(&self) -> Now {
+        let start = Timestamp::from_second(1_800_000_000).unwrap();
+        let passed = SignedDuration::try_from(self.now).unwrap();
+        Now {
+            wall: start + passed + self.wall_is_off,
+            mono: self.mono(),
+        }
+    }
+
+    fn mono(&self) -> Moment {
+        self.now.saturating_sub(self.asleep)
+    }
+
+    pub(super) fn calm_since(&self) -> Option<Time> {
+        self.calm_since
+    }
+
+    /// What the server says to everything at present.
+    pub(super) fn outage(&self) -> Option<usize> {
+        let hour = |since: Time| since + seconds(3600);
+        let over = self.calm_since.is_some_and(|since| self.now > hour(since));
+        self.plan.outage.filter(|_| !over)
+    }
+
+    pub(super) fn rough(&self) -> bool {
+        self.rough_left > 0
+    }
+
+    /// True with this chance, while the weather is rough.
+    pub(super) fn befalls(&mut self, chance: f64) -> bool {
+        self.rough() && chance > 0.0 && self.dice.f64() < chance
+    }
+
+    /// The next event, whatever it is; false at the end.
+    fn step(&mut self) -> bool {
+        self.rough_left = self.rough_left.saturating_sub(1);
+        if !self.rough() && self.calm_since.is_none() {
+            self.calm_since = Some(self.now);
+        }
+        let next = self.next_at();
+        if self
+            .calm_since
+            .is_some_and(|since| self.is_over(since, next))
+        {
+            return false;
+        }
+        self.now = self.now.max(next);
+        let chance = self.plan.weather.upheaval;
+        if self.befalls(chance) {
+            trouble::strike(self);
+        } else if self.process.is_none() {
+            self.start();
+        } else if let Some(work) = self.take_work() {
+            self.work_on(work);
+        } else if self.calls_at <= self.now {
+            self.call();
+        } else {
+            self.event(Event::Tick);
+        }
+        true
+    }
+
+    fn is_over(&self, since: Time, next: Time) -> bool {
+        let lasts = self.lasts();
+        let lost =
+            self.shelf.record.as_ref().is_some_and(|record| {
+                !self.server.is_good(number(&record.refresh_token), self.now)
+            });
+        let end = match (lasts, lost) {
+            (_, true) => since + seconds(3 * 3600),
+            (true, false) => since + DAY * 45,
+            (false, false) => since + seconds(15 * 3600),
+        };
+        next > end || (!lasts && self.refreshed_in_calm >= 2)
+    }
+
+    /// True where time itself can end the grant, so that the calm must be long.
+    fn lasts(&self) -> bool {
+        let nature = &self.plan.nature;
+        nature.idle.is_some() || nature.absolute.is_some()
+    }
+
+    fn next_at(&self) -> Time {
+        let Some(process) = &self.process else {
+            return self.starts_at;
+        };
+        if let Some(work) = &process.work {
+            return work.at.min(self.calls_at);
+        }
+        let machine = &process.machine;
+        let mut tick = if self.jumped {
+            machine.wakes_at()
+        } else {
+            machine.next_at()
+        };
+        if !self.rough() {
+            // Nobody imports a grant in calm weather, so looks at the store find nothing.
+            let refused = machine.refusal().map(|refusal| refusal.until);
+            let record = machine.record();
+            let dead = record.is_some_and(|record| matches!(record.state, State::Dead(_)));
+            let idle = (dead || machine.held).then(|| self.mono() + seconds(3600));
+            tick = tick.map(|tick| tick.max(refused.max(idle).unwrap_or_default()));
+        }
+        let tick = tick.map_or(Time::MAX, |tick| tick + self.asleep);
+        let look = if self.lasts() {
+            self.now + seconds(12 * 3600)
+        } else {
+            Time::MAX
+        };
+        tick.min(self.calls_at).min(look)
+    }
+}
