@@ -6,8 +6,12 @@
 //! | `/readyz` | 200 when ready, else 503 with one reason per line |
 //! | `/metrics` | Prometheus text format 0.0.4 |
 //! | `/status` | every grant's state as JSON; fingerprints, never secrets |
+//! | `POST /grants/NAME/refresh` | refreshes now, where `admin.actions` allows it |
 //!
-//! What always holds: it runs on the control thread, so its work never delays a call.
+//! What always holds: it runs on the control thread, so its work never delays a call. An action
+//! needs leave by the configuration, and is refused to a page in a browser.
+
+mod actions;
 
 use std::sync::Arc;
 
@@ -18,16 +22,29 @@ use http_body_util::Full;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde::Serialize;
 
-use crate::grant::Status;
+use crate::grant::{Grant, Status};
 use crate::listen::{Handler, Hangup, Inbound};
 use crate::ready::Ready;
 
-/// What the admin side shows.
+/// What the admin side shows, and what it may do.
 #[derive(Clone)]
 pub struct Admin {
     registry: Registry,
     ready: Ready,
-    grants: Arc<dyn Fn() -> Vec<Status> + Send + Sync>,
+    grants: Grants,
+    actions: Actions,
+}
+
+/// The grants as they are when somebody asks: a reload changes them.
+pub type Grants = Arc<dyn Fn() -> Vec<Grant> + Send + Sync>;
+
+/// Whether the admin side may do something, beside showing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actions {
+    /// It may refresh a grant.
+    Allow,
+    /// It only shows.
+    Refuse,
 }
 
 /// The body of `/status`.
@@ -40,20 +57,17 @@ struct Report {
 }
 
 impl Admin {
-    /// Shows `registry`, `ready`, and what `grants` tells when it is asked.
-    pub fn new(
-        registry: Registry,
-        ready: Ready,
-        grants: impl Fn() -> Vec<Status> + Send + Sync + 'static,
-    ) -> Self {
+    /// Shows `registry`, `ready` and `grants`, and does what `actions` allow.
+    pub fn new(registry: Registry, ready: Ready, grants: Grants, actions: Actions) -> Self {
         Self {
             registry,
             ready,
-            grants: Arc::new(grants),
+            grants,
+            actions,
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn show(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let page = match path {
             "/livez" => (StatusCode::OK, TEXT, String::from("ok\n")),
             "/readyz" => self.readiness(),
@@ -62,11 +76,7 @@ impl Admin {
             _ => (StatusCode::NOT_FOUND, TEXT, String::from(PAGES)),
         };
         if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut refused = response((StatusCode::METHOD_NOT_ALLOWED, TEXT, String::from(PAGES)));
-            refused
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
+            return not_allowed("GET, HEAD");
         }
         response(page)
     }
@@ -103,7 +113,7 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION"),
             ready: not_ready.is_empty(),
             not_ready,
-            grants: (self.grants)(),
+            grants: (self.grants)().iter().map(Grant::status).collect(),
         };
         match serde_json::to_string_pretty(&report) {
             Ok(json) => (StatusCode::OK, JSON, json + "\n"),
@@ -114,6 +124,15 @@ impl Admin {
             ),
         }
     }
+}
+
+/// The answer to a method that a path does not have.
+fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+    let page = (StatusCode::METHOD_NOT_ALLOWED, TEXT, String::from(PAGES));
+    let mut refused = response(page);
+    let allowed = HeaderValue::from_static(allowed);
+    refused.headers_mut().insert(ALLOW, allowed);
+    refused
 }
 
 type Page = (StatusCode, &'static str, String);
@@ -136,7 +155,11 @@ impl Handler for Admin {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Inbound>) -> Result<Response<Full<Bytes>>, Hangup> {
-        Ok(self.answer(request.method(), request.uri().path()))
+        let (method, path) = (request.method(), request.uri().path());
+        match actions::named(path) {
+            Some(action) => Ok(self.act(action, method, request.headers()).await),
+            None => Ok(self.show(method, path)),
+        }
     }
 }
 
@@ -146,8 +169,13 @@ mod tests {
 
     use super::*;
 
+    fn admin(ready: &Ready) -> Admin {
+        let none: Grants = Arc::new(Vec::new);
+        Admin::new(Registry::new(), ready.clone(), none, Actions::Allow)
+    }
+
     async fn get(admin: &Admin, path: &str) -> (StatusCode, String) {
-        let response = admin.answer(&Method::GET, path);
+        let response = admin.show(&Method::GET, path);
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -156,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_names_each_reason() {
         let ready = Ready::default();
-        let admin = Admin::new(Registry::new(), ready.clone(), Vec::new);
+        let admin = admin(&ready);
         let blocker = ready.block("grant crm");
         let (status, body) = get(&admin, "/readyz").await;
         assert_eq!(
@@ -170,9 +198,9 @@ mod tests {
 
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
-        let admin = Admin::new(Registry::new(), Ready::default(), Vec::new);
+        let admin = admin(&Ready::default());
         assert_eq!(get(&admin, "/").await.0, StatusCode::NOT_FOUND);
-        let refused = admin.answer(&Method::POST, "/status");
+        let refused = admin.show(&Method::POST, "/status");
         assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(refused.headers()[ALLOW], "GET, HEAD");
     }

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::Error;
 use super::metrics::Metrics as HouseMetrics;
 use super::workers::Crew;
-use crate::admin::Admin;
+use crate::admin::{Actions, Admin};
 use crate::config::{self, Config, GrantName};
 use crate::drain::Tasks;
-use crate::grant::{self, Cache, Grant, Keeper, Parts, Status};
+use crate::grant::{self, Cache, Grant, Keeper, Parts};
 use crate::issuer::Issuer;
 use crate::listen::{self, Bound, Limits};
 use crate::proxy::{self, RequestLog, Route};
@@ -130,11 +130,14 @@ impl House {
     /// Serves health, metrics and status on the control thread.
     pub(super) fn open_admin(&self, door: Bound, tasks: &Tasks) {
         let shown = Arc::clone(&self.shown);
-        let statuses = move || -> Vec<Status> {
-            let grants = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            grants.iter().map(Grant::status).collect()
+        let grants = move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let actions = if self.config.admin.actions {
+            Actions::Allow
+        } else {
+            Actions::Refuse
         };
-        let admin = Admin::new(self.registry.clone(), self.ready.clone(), statuses);
+        let (registry, ready) = (self.registry.clone(), self.ready.clone());
+        let admin = Admin::new(registry, ready, Arc::new(grants), actions);
         let limits = Limits::from(&config::Proxy::default());
         let own = tasks.clone();
         let metrics = Arc::clone(&self.metrics.listen);

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::HOST;
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -18,6 +18,9 @@ use crate::config::Listen;
 /// A process on the same machine answers faster, or not at all.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// An authorization server may take its time.
+const LONG_PATIENCE: Duration = Duration::from_secs(40);
+
 /// More is no status of ours.
 const LARGEST: usize = 16 << 20;
 
@@ -25,35 +28,43 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The `/status` of the process that listens there.
 pub(super) async fn status(listen: &Listen) -> Result<Value, BoxError> {
-    let asked = timeout(PATIENCE, async {
-        match listen {
-            Listen::Tcp(address) => get(TcpStream::connect(address).await?, "/status").await,
-            Listen::Unix(path) => get(UnixStream::connect(path).await?, "/status").await,
-        }
-    });
-    Ok(serde_json::from_slice(&asked.await??)?)
+    let (status, report) = timeout(PATIENCE, ask(listen, Method::GET, "/status")).await??;
+    if !status.is_success() {
+        return Err(BoxError::from(io::Error::other(status.to_string())));
+    }
+    Ok(report)
 }
 
-async fn get<S>(stream: S, path: &str) -> Result<Bytes, BoxError>
+/// Has the process that listens there do what `path` names; its word on it.
+pub(super) async fn act(listen: &Listen, path: &str) -> Result<(StatusCode, Value), BoxError> {
+    timeout(LONG_PATIENCE, ask(listen, Method::POST, path)).await?
+}
+
+async fn ask(listen: &Listen, method: Method, path: &str) -> Result<(StatusCode, Value), BoxError> {
+    let (status, body) = match listen {
+        Listen::Tcp(address) => send(TcpStream::connect(address).await?, method, path).await?,
+        Listen::Unix(socket) => send(UnixStream::connect(socket).await?, method, path).await?,
+    };
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+async fn send<S>(stream: S, method: Method, path: &str) -> Result<(StatusCode, Bytes), BoxError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
+    let request = Request::builder().method(method).uri(path);
+    let request = request
         .header(HOST, "bearward")
         .body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        if !response.status().is_success() {
-            return Err(BoxError::from(io::Error::other(
-                response.status().to_string(),
-            )));
-        }
-        Ok(Limited::new(response.into_body(), LARGEST)
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LARGEST)
             .collect()
-            .await?
-            .to_bytes())
+            .await?;
+        Ok((status, body.to_bytes()))
     };
     // The connection is driven here and not in a task of its own: it ends with the answer.
     tokio::pin!(connection);

@@ -8,6 +8,7 @@ mod check;
 mod import;
 mod keygen;
 mod live;
+mod refresh;
 mod run;
 mod schema;
 mod status;
@@ -39,6 +40,8 @@ enum Command {
     Status(status::Options),
     /// Put a refresh token from standard input into the store
     Import(import::Options),
+    /// Have the running process refresh a grant now
+    Refresh(refresh::Options),
     /// Make a key that seals stores
     Keygen,
     /// Print a JSON Schema of the configuration file
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Import(options) => import::run(&options),
+        Command::Refresh(options) => refresh::run(&options),
         Command::Keygen => keygen::run(),
         Command::Schema => {
             schema::run();

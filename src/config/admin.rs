@@ -13,12 +13,15 @@ use super::values::Listen;
 pub struct Admin {
     /// Where health, metrics and status are served: an address, or a Unix socket as `unix:/path`.
     pub listen: Listen,
+    /// Whether `POST /grants/NAME/refresh` is allowed, for `bearward refresh`.
+    pub actions: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
         Self {
             listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))),
+            actions: false,
         }
     }
 }

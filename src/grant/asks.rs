@@ -15,19 +15,34 @@ pub(super) struct Asks {
     call: Notify,
 }
 
+/// What somebody needs of a keeper.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ask {
+    /// A token: there is none that lives.
+    Token,
+    /// Another: an upstream refused the one of this generation.
+    Another(u64, Standing),
+    /// Another, because an operator says so.
+    Refresh,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) wanted: bool,
+    pub(super) demanded: bool,
     pub(super) rejected: Option<(u64, Standing)>,
     pub(super) parts: Option<Box<Parts>>,
     pub(super) retire: bool,
 }
 
 impl Asks {
-    pub(super) fn ask(&self, rejected: Option<(u64, Standing)>) {
-        self.change(|pending| match rejected {
-            Some(rejected) => pending.rejected = pending.rejected.max(Some(rejected)),
-            None => pending.wanted = true,
+    pub(super) fn ask(&self, ask: Ask) {
+        self.change(|pending| match ask {
+            Ask::Token => pending.wanted = true,
+            Ask::Refresh => pending.demanded = true,
+            Ask::Another(generation, standing) => {
+                pending.rejected = pending.rejected.max(Some((generation, standing)));
+            }
         });
     }
 

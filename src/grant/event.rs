@@ -46,6 +46,8 @@ pub enum Event {
     Wanted,
     /// The upstream refused the token of this generation; `Unproven`: it was never accepted.
     Rejected(u64, Standing),
+    /// An operator wants a new token now, whether or not one is due.
+    Demanded,
     /// The record was read.
     Loaded(Result<Option<Record>, ErrorKind>),
     /// The record is durable, or why it is not.

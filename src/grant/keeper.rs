@@ -196,6 +196,7 @@ impl Keeper {
             self.tell();
         }
         match asked.rejected {
+            _ if asked.demanded => Some(Event::Demanded),
             Some((generation, standing)) => Some(Event::Rejected(generation, standing)),
             None => asked.wanted.then_some(Event::Wanted),
         }

@@ -47,7 +47,7 @@ pub use keeper::{Keeper, Parts};
 pub use metrics::Metrics;
 pub use status::Status;
 
-use asks::Asks;
+use asks::{Ask, Asks};
 use cache::Seat;
 
 /// A handle to one grant: asks for its access token.
@@ -96,6 +96,11 @@ impl Token {
         }
     }
 
+    /// What is asked of the keeper when an upstream refused it.
+    fn refused(&self) -> Ask {
+        Ask::Another(self.generation, self.standing())
+    }
+
     fn standing(&self) -> Standing {
         if self.proven.load(Ordering::Relaxed) {
             Standing::Proven
@@ -134,7 +139,7 @@ impl Grant {
     pub async fn token_by(&self, deadline: Instant) -> Result<Arc<Token>, Denied> {
         match self.token(Instant::now()) {
             Some(token) => Ok(token),
-            None => self.wait(deadline, None).await,
+            None => self.wait(deadline, None, Ask::Token).await,
         }
     }
 
@@ -152,14 +157,26 @@ impl Grant {
         if now < rejected.renewable_from {
             return None;
         }
-        self.wait(deadline, Some(rejected)).await.ok()
+        let floor = Some(rejected.generation);
+        self.wait(deadline, floor, rejected.refused()).await.ok()
+    }
+
+    /// A token newer than the current one, because an operator wants it now. A back-off that is
+    /// in force is not overruled.
+    pub async fn refresh_by(&self, deadline: Instant) -> Result<Arc<Token>, Denied> {
+        let current = self
+            .board
+            .borrow()
+            .token
+            .as_ref()
+            .map(|token| token.generation);
+        self.wait(deadline, current, Ask::Refresh).await
     }
 
     /// Tells that an upstream refused `rejected`, without waiting for what follows.
     pub fn report(&self, rejected: &Token) {
         if Instant::now() >= rejected.renewable_from {
-            self.asks
-                .ask(Some((rejected.generation, rejected.standing())));
+            self.asks.ask(rejected.refused());
         }
     }
 
@@ -195,21 +212,21 @@ impl Grant {
     async fn wait(
         &self,
         deadline: Instant,
-        rejected: Option<&Token>,
+        floor: Option<u64>,
+        ask: Ask,
     ) -> Result<Arc<Token>, Denied> {
-        let found = timeout_at(deadline, self.watch(rejected)).await;
+        let found = timeout_at(deadline, self.watch(floor, ask)).await;
         found.unwrap_or_else(|_| Err(denied(Reason::TokenTimeout, "still_waiting")))
     }
 
     /// Asks the keeper and reads the board until it says something.
-    async fn watch(&self, rejected: Option<&Token>) -> Result<Arc<Token>, Denied> {
+    async fn watch(&self, floor: Option<u64>, ask: Ask) -> Result<Arc<Token>, Denied> {
         let mut board = self.board.clone();
         loop {
-            if let Some(found) = answer(&board.borrow_and_update(), rejected) {
+            if let Some(found) = answer(&board.borrow_and_update(), floor) {
                 return found;
             }
-            self.asks
-                .ask(rejected.map(|token| (token.generation, token.standing())));
+            self.asks.ask(ask);
             if board.changed().await.is_err() {
                 return Err(denied(Reason::TokenTimeout, "stopping"));
             }
@@ -217,10 +234,9 @@ impl Grant {
     }
 }
 
-/// What the board says to somebody who needs a token newer than `rejected`; nothing: wait.
-fn answer(board: &Board, rejected: Option<&Token>) -> Option<Result<Arc<Token>, Denied>> {
+/// What the board says to somebody who needs a token newer than generation `floor`; nothing: wait.
+fn answer(board: &Board, floor: Option<u64>) -> Option<Result<Arc<Token>, Denied>> {
     let now = Instant::now();
-    let floor = rejected.map(|token| token.generation);
     let token = board.token.as_ref().filter(|token| token.lives_at(now));
     if let Some(token) = token.filter(|token| Some(token.generation) > floor) {
         return Some(Ok(Arc::clone(token)));

@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use super::event::{Decision, Event, Moment, Notice, Now, Reason, Refusal, Settings, Standing};
+use super::schedule::SPACING;
 use crate::backoff::Backoff;
 use crate::oauth::Answer;
 use crate::secret::Secret;
@@ -172,6 +173,7 @@ impl Machine {
         decisions.extend(match event {
             Event::Tick | Event::Wanted => self.advance(now),
             Event::Rejected(generation, standing) => self.rejected(generation, standing, now),
+            Event::Demanded => self.demanded(now),
             Event::Loaded(read) => self.loaded(read, now),
             Event::Saved(saved) => self.saved(saved, now),
             Event::Answered(Answer::Success(tokens), sent) => self.refreshed(*tokens, sent, now),
@@ -243,6 +245,27 @@ impl Machine {
         }
         token.rejected = true;
         self.advance(now)
+    }
+
+    /// Makes a successor due. What stands in its way (a back-off, a store that fails, a refresh
+    /// token in doubt) is not overruled but told.
+    fn demanded(&mut self, now: Now) -> Vec<Decision> {
+        if let Some(token) = self.token.as_mut() {
+            token.due = Some(Moment::ZERO);
+        }
+        let mut decisions = self.advance(now);
+        // What is due within a moment is waited for.
+        let soon = now.mono + SPACING;
+        let next = self.next_at().unwrap_or(Moment::MAX);
+        if self.resting() && next > soon {
+            let (reason, code) = match self.refusal.take() {
+                Some(known) => (known.reason, known.code),
+                None => (Reason::IssuerUnavailable, String::from("held_back")),
+            };
+            let until = next.min(now.mono + seconds(60));
+            decisions.extend(self.refuse(reason, code, until));
+        }
+        decisions
     }
 
     /// Counts a failure and says when to try again: by `backoff`, by what the server asked for,

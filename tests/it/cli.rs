@@ -22,7 +22,9 @@ upstream = "https://api.example.com"
 #[tokio::test]
 async fn help_is_as_it_was() {
     let mut wrong = String::new();
-    for command in ["", "run", "check", "status", "import", "keygen", "schema"] {
+    for command in [
+        "", "run", "check", "status", "import", "refresh", "keygen", "schema",
+    ] {
         let arguments: Vec<_> = [command, "--help"]
             .into_iter()
             .filter(|a| !a.is_empty())

@@ -37,6 +37,7 @@ mod plane;
 mod practice_tls;
 mod practice_world;
 mod readme;
+mod refresh;
 mod reload;
 mod secrets;
 mod start;
