@@ -20,7 +20,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::config::{Grant, Url};
+use crate::config::{Grant, Tls, Url};
 use crate::oauth::{
     self, Answer, Class, Credentials, Failure, Metadata, Plaintext, Profile, ResponseRules,
     SectionError, TokenRequest,
@@ -80,11 +80,15 @@ impl Issuer {
             return Err(SetupError::NoEndpoint);
         }
         let profile = Profile::new(grant).map_err(SetupError::Section)?;
-        let connect_timeout = grant.connect_timeout.duration();
+        let wires = Wires::new(grant.tls.clone(), grant.connect_timeout.duration());
+        let known = by_hand.iter().chain(&grant.issuer);
+        if known.into_iter().any(Url::is_https) || grant.tls != Tls::default() {
+            wires.prepare().map_err(SetupError::Tls)?;
+        }
         Ok(Self {
             rules: ResponseRules::new(grant).map_err(SetupError::Section)?,
             sources: Sources::new(grant, &profile),
-            wires: Wires::new(grant.tls.clone(), connect_timeout).map_err(SetupError::Tls)?,
+            wires,
             profile,
             identifier: grant.issuer.clone(),
             by_hand,
