@@ -5,12 +5,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Actions, Admin, JSON, not_allowed, response};
-use crate::grant::Denied;
+use crate::grant::{Denied, Grant};
+use crate::secret::Secret;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// More is no refresh token.
+const LARGEST_TOKEN: usize = 64 * 1024;
 
 /// The longest that an operator waits for a refresh: a token endpoint's own generous deadline,
 /// and a little for the store.
@@ -21,12 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(35);
 pub(super) enum Action<'a> {
     /// Refresh the grant of this name.
     Refresh(&'a str),
+    /// Put the body, a refresh token, into the grant of this name.
+    Import(&'a str),
 }
 
 /// The action that a path names.
 pub(super) fn named(path: &str) -> Option<Action<'_>> {
-    let name = path.strip_prefix("/grants/")?.strip_suffix("/refresh")?;
-    (!name.contains('/')).then_some(Action::Refresh(name))
+    match path.strip_prefix("/grants/")?.split_once('/')? {
+        (name, "refresh") => Some(Action::Refresh(name)),
+        (name, "import") => Some(Action::Import(name)),
+        _ => None,
+    }
 }
 
 impl Admin {
@@ -36,6 +48,7 @@ impl Admin {
         action: Action<'_>,
         method: &Method,
         headers: &HeaderMap,
+        body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send,
     ) -> Response<Full<Bytes>> {
         if *method != Method::POST {
             return not_allowed("POST");
@@ -54,22 +67,60 @@ impl Admin {
             );
         }
         match action {
-            Action::Refresh(name) => self.refresh(name).await,
+            Action::Refresh(name) => match self.grant(name) {
+                Some(grant) => refresh(&grant).await,
+                None => unknown(),
+            },
+            Action::Import(name) => match self.grant(name) {
+                Some(grant) => import(&grant, body).await,
+                None => unknown(),
+            },
         }
     }
 
-    async fn refresh(&self, name: &str) -> Response<Full<Bytes>> {
-        let grants = (self.grants)();
-        let Some(grant) = grants.iter().find(|grant| grant.name().as_str() == name) else {
-            let error = json!({ "error": "no_such_grant", "message": "no grant has this name" });
-            return told(StatusCode::NOT_FOUND, &error);
-        };
-        tracing::info!(grant = name, "an operator asks for a refresh");
-        match grant.refresh_by(Instant::now() + PATIENCE).await {
-            Ok(_) => told(StatusCode::OK, &json!({ "grant": name, "refreshed": true })),
-            Err(denied) => failed(name, &denied),
-        }
+    fn grant(&self, name: &str) -> Option<Grant> {
+        let mut grants = (self.grants)().into_iter();
+        grants.find(|grant| grant.name().as_str() == name)
     }
+}
+
+async fn refresh(grant: &Grant) -> Response<Full<Bytes>> {
+    tracing::info!(grant = %grant.name(), "an operator asks for a refresh");
+    let refreshed = grant.refresh_by(Instant::now() + PATIENCE).await;
+    done(grant, refreshed.map(drop))
+}
+
+/// The token must be one of visible ASCII (RFC 6749 §A.17); it is never shown, in an error neither.
+async fn import<B>(grant: &Grant, body: B) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let read = Limited::new(body, LARGEST_TOKEN).collect().await.ok();
+    let text = read.and_then(|read| String::from_utf8(read.to_bytes().to_vec()).ok());
+    let token = text.map(Secret::new).filter(|token| {
+        let token = token.expose();
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    let Some(token) = token else {
+        let error = json!({ "error": "not_a_token", "message": "the body is no refresh token" });
+        return told(StatusCode::BAD_REQUEST, &error);
+    };
+    tracing::info!(grant = %grant.name(), "an operator puts a refresh token in");
+    let imported = grant.import_by(token, Instant::now() + PATIENCE).await;
+    done(grant, imported.map(drop))
+}
+
+fn done(grant: &Grant, done: Result<(), Denied>) -> Response<Full<Bytes>> {
+    let name = grant.name().as_str();
+    match done {
+        Ok(()) => told(StatusCode::OK, &json!({ "grant": name, "refreshed": true })),
+        Err(denied) => failed(name, &denied),
+    }
+}
+
+fn unknown() -> Response<Full<Bytes>> {
+    let error = json!({ "error": "no_such_grant", "message": "no grant has this name" });
+    told(StatusCode::NOT_FOUND, &error)
 }
 
 fn refused(why: &str) -> Value {
@@ -108,7 +159,10 @@ mod tests {
 
     async fn post(admin: &Admin, headers: &HeaderMap) -> StatusCode {
         let action = named("/grants/crm/refresh").unwrap();
-        admin.act(action, &Method::POST, headers).await.status()
+        admin
+            .act(action, &Method::POST, headers, Full::default())
+            .await
+            .status()
     }
 
     #[test]
@@ -141,7 +195,7 @@ mod tests {
             StatusCode::FORBIDDEN
         );
         let get = admin(Actions::Allow)
-            .act(Action::Refresh("crm"), &Method::GET, &none)
+            .act(Action::Refresh("crm"), &Method::GET, &none, Full::default())
             .await;
         assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED);
     }

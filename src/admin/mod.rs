@@ -7,6 +7,7 @@
 //! | `/metrics` | Prometheus text format 0.0.4 |
 //! | `/status` | every grant's state as JSON; fingerprints, never secrets |
 //! | `POST /grants/NAME/refresh` | refreshes now, where `admin.actions` allows it |
+//! | `POST /grants/NAME/import` | takes the body, a refresh token, into the store; likewise |
 //!
 //! What always holds: it runs on the control thread, so its work never delays a call. An action
 //! needs leave by the configuration, and is refused to a page in a browser.
@@ -155,10 +156,11 @@ impl Handler for Admin {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Inbound>) -> Result<Response<Full<Bytes>>, Hangup> {
-        let (method, path) = (request.method(), request.uri().path());
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
         match actions::named(path) {
-            Some(action) => Ok(self.act(action, method, request.headers()).await),
-            None => Ok(self.show(method, path)),
+            Some(action) => Ok(self.act(action, &head.method, &head.headers, body).await),
+            None => Ok(self.show(&head.method, path)),
         }
     }
 }

@@ -4,13 +4,14 @@
 
 use std::io::{IsTerminal, Read, stdin};
 
+use bytes::Bytes;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, File, block_on, grant, read, warn};
+use super::{Failure, File, ask, block_on, grant, read, warn};
 use crate::config::{self, GrantName};
 use crate::secret::Secret;
-use crate::store::{self, Record};
+use crate::store::{self, ErrorKind, Record};
 
 /// More is no refresh token.
 const LARGEST: u64 = 64 * 1024;
@@ -29,7 +30,23 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let section = grant(&config, &options.grant)?;
     let token = token()?;
     let fingerprint = token.fingerprint();
-    block_on(put(section, &options.grant, token))??;
+    let name = &options.grant;
+    let metrics = store::Metrics::register(&prometheus::Registry::new())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    match block_on(put(section, name, &token, &metrics))? {
+        Err(error) if error.kind == ErrorKind::Held => {
+            // The process that holds the store takes it, if it may.
+            let path = format!("/grants/{name}/import");
+            let body = Bytes::from(token.expose().clone());
+            let asked = block_on(ask::act(&config.admin.listen, &path, body))?;
+            let (status, told) = asked.map_err(|_| Failure::from(error))?;
+            if !status.is_success() {
+                let what = format!("the process that keeps grant `{name}` does not take it");
+                return Err(ask::refused(&what, &told));
+            }
+        }
+        stored => stored?,
+    }
     warn(&format!(
         "grant `{}`: refresh token {fingerprint} is stored",
         options.grant
@@ -68,13 +85,12 @@ fn token() -> Result<Secret<String>, Failure> {
 async fn put(
     section: &config::Grant,
     name: &GrantName,
-    token: Secret<String>,
-) -> Result<(), Failure> {
-    let metrics = store::Metrics::register(&prometheus::Registry::new())
-        .map_err(|error| Failure::new(error.to_string()))?;
-    let store = store::open(&section.store, name, &metrics).await?;
+    token: &Secret<String>,
+    metrics: &store::Metrics,
+) -> Result<(), store::Error> {
+    let store = store::open(&section.store, name, metrics).await?;
     let stored = store.load().await?;
-    let mut record = Record::new(token, Timestamp::now());
+    let mut record = Record::new(token.clone(), Timestamp::now());
     let seed = section
         .seed
         .as_ref()
@@ -84,5 +100,5 @@ async fn put(
     record.generation = stored.as_ref().map_or(1, |stored| stored.generation + 1);
     let generation = stored.as_ref().map(|stored| stored.generation);
     record.previous_refresh_token = stored.map(|stored| stored.refresh_token);
-    Ok(store.save(&record, generation).await?)
+    store.save(&record, generation).await
 }

@@ -1,7 +1,7 @@
 //! `bearward refresh`: has the running process refresh a grant now.
 
+use bytes::Bytes;
 use clap::Args;
-use serde_json::Value;
 
 use super::{Failure, File, ask, block_on, grant, read, say};
 use crate::config::GrantName;
@@ -21,7 +21,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     grant(&config, name)?;
     let listen = &config.admin.listen;
     let path = format!("/grants/{name}/refresh");
-    let (status, told) = block_on(ask::act(listen, &path))?.map_err(|error| {
+    let (status, told) = block_on(ask::act(listen, &path, Bytes::new()))?.map_err(|error| {
         Failure::new(format!("no process answers at {listen}: {error}")).hint(Some(
             "a grant is refreshed by the process that keeps it: start `bearward run`",
         ))
@@ -30,11 +30,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         say(&format!("grant `{name}` is refreshed"));
         return Ok(());
     }
-    let text = |key: &str| told.get(key).and_then(Value::as_str);
-    let reason = text("error").unwrap_or("unknown");
-    let code = text("code")
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    let failure = Failure::new(format!("grant `{name}` is not refreshed: {reason}{code}"));
-    Err(failure.hint(text("message")))
+    Err(ask::refused(
+        &format!("grant `{name}` is not refreshed"),
+        &told,
+    ))
 }

@@ -13,7 +13,7 @@ use super::values::Listen;
 pub struct Admin {
     /// Where health, metrics and status are served: an address, or a Unix socket as `unix:/path`.
     pub listen: Listen,
-    /// Whether `POST /grants/NAME/refresh` is allowed, for `bearward refresh`.
+    /// Whether `POST /grants/NAME/refresh` and `/grants/NAME/import` are allowed, for `bearward refresh` and `bearward import`.
     pub actions: bool,
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::event::Standing;
 use super::keeper::Parts;
+use crate::secret::Secret;
 
 /// What handles ask of the keeper; asking many times is asking once.
 #[derive(Debug, Default)]
@@ -30,6 +31,7 @@ pub(super) enum Ask {
 pub(super) struct Pending {
     pub(super) wanted: bool,
     pub(super) demanded: bool,
+    pub(super) import: Option<Secret<String>>,
     pub(super) rejected: Option<(u64, Standing)>,
     pub(super) parts: Option<Box<Parts>>,
     pub(super) retire: bool,
@@ -44,6 +46,10 @@ impl Asks {
                 pending.rejected = pending.rejected.max(Some((generation, standing)));
             }
         });
+    }
+
+    pub(super) fn import(&self, refresh_token: Secret<String>) {
+        self.change(|pending| pending.import = Some(refresh_token));
     }
 
     pub(super) fn reconfigure(&self, parts: Parts) {

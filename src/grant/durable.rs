@@ -2,7 +2,7 @@
 //! store fails.
 
 use super::event::{Decision, Moment, Notice, Now, Reason};
-use super::state::{Machine, Phase, SOON, seconds};
+use super::state::{Machine, Phase, Planting, SOON, seconds};
 use crate::secret::Secret;
 use crate::store::{ErrorKind, Record};
 
@@ -103,8 +103,11 @@ impl Machine {
         let Some(seed) = self.seed.take() else {
             return Vec::new();
         };
-        let known = self.record.as_ref().and_then(|record| record.seed.as_ref());
-        if known == Some(&seed.hash()) {
+        let record = self.record.as_ref();
+        let known = record.and_then(|record| record.seed.as_ref());
+        // An imported token is nobody's seed: its mark is another's hash.
+        let is_seed = seed.mark.as_ref() == Some(&seed.token.hash());
+        if is_seed && known == seed.mark.as_ref() {
             return self.advance(now);
         }
         self.begin_chain(seed, now);
@@ -124,14 +127,14 @@ impl Machine {
                 return false;
             }
         }
-        self.begin_chain(seed, now);
+        let mark = Some(seed.hash());
+        self.begin_chain(Planting { token: seed, mark }, now);
         true
     }
 
-    fn begin_chain(&mut self, seed: Secret<String>, now: Now) {
-        let hash = seed.hash();
-        let mut begun = Record::new(seed, now.wall);
-        begun.seed = Some(hash);
+    fn begin_chain(&mut self, seed: Planting, now: Now) {
+        let mut begun = Record::new(seed.token, now.wall);
+        begun.seed = seed.mark;
         let before = self.record.take();
         let highest = self
             .stored

@@ -58,6 +58,9 @@ pub enum Event {
     SecretChanged,
     /// The seed has changed; this is the new one.
     SeedChanged(Secret<String>),
+    /// A person puts another refresh token in; with it the hash of the configured seed, which so
+    /// does not count as changed.
+    Imported(Secret<String>, Option<String>),
 }
 
 /// Whether an upstream ever accepted a token.

@@ -195,6 +195,9 @@ impl Keeper {
             self.parts = *parts;
             self.tell();
         }
+        if let Some(token) = asked.import {
+            return Some(Event::Imported(token, self.seed.clone()));
+        }
         match asked.rejected {
             _ if asked.demanded => Some(Event::Demanded),
             Some((generation, standing)) => Some(Event::Rejected(generation, standing)),

@@ -40,6 +40,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::GrantName;
+use crate::secret::Secret;
 
 pub use cache::Cache;
 pub use event::{Reason, Standing};
@@ -171,6 +172,27 @@ impl Grant {
             .as_ref()
             .map(|token| token.generation);
         self.wait(deadline, current, Ask::Refresh).await
+    }
+
+    /// Puts another refresh token in, which begins a new chain, and gives the first access token
+    /// of it.
+    pub async fn import_by(
+        &self,
+        refresh_token: Secret<String>,
+        deadline: Instant,
+    ) -> Result<Arc<Token>, Denied> {
+        let mut board = self.board.clone();
+        let current = board
+            .borrow_and_update()
+            .token
+            .as_ref()
+            .map(|token| token.generation);
+        self.asks.import(refresh_token);
+        // What was refused before was refused to the old chain.
+        if timeout_at(deadline, board.changed()).await.is_err() {
+            return Err(denied(Reason::TokenTimeout, "still_waiting"));
+        }
+        self.wait(deadline, current, Ask::Token).await
     }
 
     /// Tells that an upstream refused `rejected`, without waiting for what follows.

@@ -72,8 +72,8 @@ pub struct Machine {
     pub(super) retry_at: Moment,
     /// When the store is looked at without need.
     pub(super) look_at: Moment,
-    /// A changed seed that is to begin a new chain.
-    pub(super) seed: Option<Secret<String>>,
+    /// A changed seed, or an imported token, that is to begin a new chain.
+    pub(super) seed: Option<Planting>,
     /// Both clocks as they stood together.
     pub(super) clocks: Option<Now>,
     /// The last event.
@@ -82,6 +82,14 @@ pub struct Machine {
     pub(super) warned: Option<u16>,
     /// The process ends: no round begins any more.
     pub(super) closing: bool,
+}
+
+/// A refresh token that is to begin a new chain.
+#[derive(Clone, Debug)]
+pub(super) struct Planting {
+    pub(super) token: Secret<String>,
+    /// The hash of the seed that then counts as taken.
+    pub(super) mark: Option<String>,
 }
 
 /// The token in use, as far as the machine cares.
@@ -179,7 +187,11 @@ impl Machine {
             Event::Answered(Answer::Success(tokens), sent) => self.refreshed(*tokens, sent, now),
             Event::Answered(Answer::Failed(failure), _) => self.failed(failure, now),
             Event::SecretChanged => self.secret_changed(now),
-            Event::SeedChanged(seed) => self.seed_changed(seed, now),
+            Event::SeedChanged(seed) => {
+                let mark = Some(seed.hash());
+                self.sow(Planting { token: seed, mark }, now)
+            }
+            Event::Imported(token, mark) => self.sow(Planting { token, mark }, now),
         });
         decisions.extend(self.warn(now));
         decisions
@@ -319,8 +331,8 @@ impl Machine {
         decisions
     }
 
-    fn seed_changed(&mut self, seed: Secret<String>, now: Now) -> Vec<Decision> {
-        self.seed = Some(seed);
+    fn sow(&mut self, planting: Planting, now: Now) -> Vec<Decision> {
+        self.seed = Some(planting);
         self.look_at = Moment::ZERO;
         self.advance(now)
     }

@@ -94,3 +94,49 @@ async fn without_leave_nothing_is_done() {
         nobody.stderr
     );
 }
+
+#[tokio::test]
+async fn a_dead_grant_wakes_when_another_is_imported_into_the_running_process() {
+    let issuer = Issuer::start().await;
+    let api = Api::start(&issuer).await;
+    let mut sidecar = sidecar(&issuer, &api, "true").await;
+    assert_eq!(sidecar.get("/").await.status, 200);
+    api.reject(&issuer.access_token().unwrap());
+    issuer.revoke_grant();
+    let dead = refresh(&sidecar, "crm").await;
+    assert!(dead.stderr.contains("invalid_grant"), "{}", dead.stderr);
+    let fresh = issuer.new_grant();
+    let imported = sidecar.command(&["import", "crm"], &fresh).await;
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    assert_eq!(sidecar.get("/").await.status, 200);
+    assert_eq!(sidecar.status().await["grants"][0]["state"], "live");
+    // The configured seed has not changed, so the imported chain goes on after a restart.
+    sidecar.stop().await;
+    sidecar.start_again().await;
+    assert_eq!(sidecar.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_running_process_takes_no_token_without_leave_and_no_nonsense() {
+    let issuer = Issuer::start().await;
+    let api = Api::start(&issuer).await;
+    let closed = sidecar(&issuer, &api, "false").await;
+    let refused = closed
+        .command(&["import", "crm"], &issuer.new_grant())
+        .await;
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("`admin.actions = true`"),
+        "{}",
+        refused.stderr
+    );
+    let open = sidecar(&issuer, &api, "true").await;
+    for nonsense in ["", "two words", "b\u{e4}r"] {
+        let request = request(http::Method::POST, "/grants/crm/import", nonsense);
+        let answer = crate::support::client::call(open.admin(), request)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 400, "{nonsense:?}");
+    }
+    assert_eq!(issuer.refreshes(), 2, "one for each process");
+}
