@@ -5,10 +5,9 @@
 use std::io::{IsTerminal, Read, stdin};
 
 use bytes::Bytes;
-use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, File, ask, block_on, grant, read, warn};
+use super::{Failure, Named, ask, block_on, grant, read, warn};
 use crate::config::{self, GrantName};
 use crate::secret::Secret;
 use crate::store::{self, ErrorKind, Record};
@@ -16,16 +15,7 @@ use crate::store::{self, ErrorKind, Record};
 /// More is no refresh token.
 const LARGEST: u64 = 64 * 1024;
 
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    /// The grant's name in the configuration
-    #[arg(value_name = "GRANT")]
-    grant: GrantName,
-    #[command(flatten)]
-    file: File,
-}
-
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &Named) -> Result<(), Failure> {
     let config = read(&options.file.config)?;
     let section = grant(&config, &options.grant)?;
     let token = token()?;
@@ -48,8 +38,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         stored => stored?,
     }
     warn(&format!(
-        "grant `{}`: refresh token {fingerprint} is stored",
-        options.grant
+        "grant `{name}`: refresh token {fingerprint} is stored"
     ));
     Ok(())
 }

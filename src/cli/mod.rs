@@ -39,9 +39,9 @@ enum Command {
     /// Print the state of every grant; fingerprints, never secrets
     Status(status::Options),
     /// Put a refresh token from standard input into the store
-    Import(import::Options),
+    Import(Named),
     /// Have the running process refresh a grant now
-    Refresh(refresh::Options),
+    Refresh(Named),
     /// Make a key that seals stores
     Keygen,
     /// Print a JSON Schema of the configuration file
@@ -58,6 +58,16 @@ struct File {
         default_value = "/etc/bearward/config.toml"
     )]
     config: PathBuf,
+}
+
+/// One grant of the configuration file.
+#[derive(Debug, Args)]
+struct Named {
+    /// The grant's name in the configuration
+    #[arg(value_name = "GRANT")]
+    grant: GrantName,
+    #[command(flatten)]
+    file: File,
 }
 
 /// Runs one command and says how the process ends.

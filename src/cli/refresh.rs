@@ -1,21 +1,10 @@
 //! `bearward refresh`: has the running process refresh a grant now.
 
 use bytes::Bytes;
-use clap::Args;
 
-use super::{Failure, File, ask, block_on, grant, read, say};
-use crate::config::GrantName;
+use super::{Failure, Named, ask, block_on, grant, read, say};
 
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    /// The grant's name in the configuration
-    #[arg(value_name = "GRANT")]
-    grant: GrantName,
-    #[command(flatten)]
-    file: File,
-}
-
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &Named) -> Result<(), Failure> {
     let config = read(&options.file.config)?;
     let name = &options.grant;
     grant(&config, name)?;
