@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::authorize::{Authorize, Device, Exchange};
 use super::source::{Source, Text};
 use super::tls::Tls;
 use super::values::{Deadline, Margin, Period, Url};
@@ -29,6 +30,12 @@ pub struct Grant {
     /// The revocation endpoint (RFC 7009 §2), by hand.
     #[serde(default)]
     pub revocation_endpoint: Option<Url>,
+    /// The endpoint for pushed authorization requests (RFC 9126 §2), by hand.
+    #[serde(default)]
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// The keys that the server signs id tokens with (RFC 7517 §5), by hand.
+    #[serde(default)]
+    pub jwks_uri: Option<Url>,
     /// The client identifier (RFC 6749 §2.2).
     pub client_id: String,
     /// The client secret; absent for a public client.
@@ -76,6 +83,15 @@ pub struct Grant {
     /// Members of the token answer, as dotted paths, that are kept with the grant and shown by `bearward status`.
     #[serde(default)]
     pub capture: Vec<String>,
+    /// How `bearward login` asks for the grant (RFC 6749 §4.1).
+    #[serde(default)]
+    pub authorize: Authorize,
+    /// How `bearward login` exchanges the code for tokens (RFC 6749 §4.1.3).
+    #[serde(default)]
+    pub exchange: Exchange,
+    /// How `bearward login --device` begins (RFC 8628 §3.1).
+    #[serde(default)]
+    pub device: Device,
     /// What is particular about a refresh (RFC 6749 §6).
     #[serde(default)]
     pub refresh: Refresh,
@@ -227,6 +243,10 @@ pub struct Names {
     pub refresh_token: String,
     /// The name of the parameter `scope`.
     pub scope: String,
+    /// The name of the parameter `redirect_uri`.
+    pub redirect_uri: String,
+    /// The name of the parameter `code`, in the browser's answer and in the token request.
+    pub code: String,
 }
 
 impl Default for Names {
@@ -237,6 +257,8 @@ impl Default for Names {
             grant_type: String::from("grant_type"),
             refresh_token: String::from("refresh_token"),
             scope: String::from("scope"),
+            redirect_uri: String::from("redirect_uri"),
+            code: String::from("code"),
         }
     }
 }

@@ -23,6 +23,7 @@ mod check;
 mod read;
 
 mod admin;
+mod authorize;
 mod grant;
 mod log;
 mod proxy;
@@ -35,6 +36,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use admin::Admin;
+pub use authorize::{Authorize, Device, Exchange, Par, Pkce};
 pub use fault::{Fault, Faults};
 pub use grant::{
     BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Refresh,

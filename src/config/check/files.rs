@@ -35,6 +35,12 @@ fn of_grant(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
         &grant.refresh.params,
         findings,
     );
+    for (key, params) in [
+        ("exchange", &grant.exchange.params),
+        ("device", &grant.device.params),
+    ] {
+        texts(&at.key(key).key("params"), params, findings);
+    }
     texts(&at.key("token_headers"), &grant.token_headers, findings);
     let Store::File(store) = &grant.store;
     let file = at.key("store").key("file");

@@ -1,5 +1,7 @@
 //! `[grant.NAME]`: a grant that can be refreshed, by a client that can prove itself.
 
+use std::collections::BTreeMap;
+
 use crate::config::document::Path;
 use crate::config::fault::{Findings, Problem};
 use crate::config::predicate::{Predicate, is_path};
@@ -8,7 +10,7 @@ use crate::config::{
     ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Response, RotationRule, Store,
 };
 
-use super::field;
+use super::{authorize, field};
 
 pub(super) fn check(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
     endpoints(at, grant, findings);
@@ -16,6 +18,7 @@ pub(super) fn check(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
     scope(at, grant, findings);
     times(at, grant, findings);
     lifetime(&at.key("lifetime"), &grant.lifetime, findings);
+    authorize::check(at, grant, findings);
     refresh(&at.key("refresh"), grant, findings);
     names(&at.key("names"), &grant.names, findings);
     response(&at.key("response"), &grant.response, findings);
@@ -37,6 +40,11 @@ fn endpoints(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
             &grant.device_authorization_endpoint,
         ),
         ("revocation_endpoint", &grant.revocation_endpoint),
+        (
+            "pushed_authorization_request_endpoint",
+            &grant.pushed_authorization_request_endpoint,
+        ),
+        ("jwks_uri", &grant.jwks_uri),
     ] {
         if let (Some(url), false) = (url, grant.allow_plaintext) {
             super::transport(&at.key(key), url, findings);
@@ -153,7 +161,7 @@ fn lifetime(at: &Path, lifetime: &Lifetime, findings: &mut Findings<'_>) {
 }
 
 /// Parameters that are secrets wherever they go.
-const SECRET_PARAMS: [&str; 5] = [
+pub(super) const SECRET_PARAMS: [&str; 5] = [
     "client_secret",
     "refresh_token",
     "client_assertion",
@@ -165,8 +173,13 @@ fn refresh(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
     if let (Some(url), false) = (&grant.refresh.url, grant.allow_plaintext) {
         super::transport(&at.key("url"), url, findings);
     }
-    for (name, value) in &grant.refresh.params {
-        let at = at.key("params").key(name);
+    params(&at.key("params"), &grant.refresh.params, findings);
+}
+
+/// Further parameters of a request: named, and none a secret that stands in the file.
+pub(super) fn params(at: &Path, params: &BTreeMap<String, Text>, findings: &mut Findings<'_>) {
+    for (name, value) in params {
+        let at = at.key(name);
         if name.is_empty() {
             findings.at_key(&at, Problem::new("a parameter needs a name"));
         }
@@ -185,6 +198,8 @@ fn names(at: &Path, names: &Names, findings: &mut Findings<'_>) {
         ("grant_type", &names.grant_type),
         ("refresh_token", &names.refresh_token),
         ("scope", &names.scope),
+        ("redirect_uri", &names.redirect_uri),
+        ("code", &names.code),
     ] {
         if name.is_empty() {
             let problem = Problem::new("a parameter needs a name").hint(

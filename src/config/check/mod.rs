@@ -3,6 +3,7 @@
 //! One function per table. Each tells every fault it sees and none twice: [`Findings`] drops what
 //! stands at a place that is known to be at fault.
 
+mod authorize;
 mod field;
 mod files;
 mod grant;
