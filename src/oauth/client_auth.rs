@@ -30,10 +30,22 @@ impl ClientAuth {
     /// with a secret and none without. A second method is never tried by guess: with a rotating
     /// refresh token that would send it twice.
     pub(super) fn for_refresh(grant: &Grant) -> Result<Self, SectionError> {
-        let (key, chosen) = match (grant.refresh.client_auth, grant.client_auth) {
-            (Some(chosen), _) => ("refresh.client_auth", Some(chosen)),
-            (None, chosen) => ("client_auth", chosen),
-        };
+        match grant.refresh.client_auth {
+            Some(chosen) => Self::chosen(grant, "refresh.client_auth", Some(chosen)),
+            None => Self::for_login(grant),
+        }
+    }
+
+    /// The method for every other request: what `client_auth` says.
+    pub(super) fn for_login(grant: &Grant) -> Result<Self, SectionError> {
+        Self::chosen(grant, "client_auth", grant.client_auth)
+    }
+
+    fn chosen(
+        grant: &Grant,
+        key: &'static str,
+        chosen: Option<config::ClientAuth>,
+    ) -> Result<Self, SectionError> {
         let method = match chosen {
             Some(config::ClientAuth::ClientSecretBasic) => Self::Basic(grant.basic_encoding),
             Some(config::ClientAuth::ClientSecretPost) => Self::Post,

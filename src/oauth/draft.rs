@@ -1,7 +1,7 @@
 //! A request to an authorization server while it is made.
 //!
 //! What always holds: the target is in origin form and `Host` is there; a body has its length; no
-//! parameter stands there twice.
+//! parameter stands there twice but those that are added so.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
@@ -51,6 +51,21 @@ impl Draft {
             (None, true) => {}
             (None, false) => self.params.push((name.to_owned(), text)),
         }
+    }
+
+    /// Adds a parameter beside those of the same name (RFC 8707 §2 has `resource` repeated).
+    pub(super) fn add(&mut self, name: &str, text: &str) {
+        self.params
+            .push((name.to_owned(), Secret::new(text.to_owned())));
+    }
+
+    /// The address with the parameters, for a browser. It may hold what should not be logged.
+    pub(super) fn address(self, endpoint: &Url) -> Result<Secret<String>, RequestError> {
+        let target = target(endpoint, Some(&self.form()))?;
+        let uri = endpoint.uri();
+        let scheme = uri.scheme_str().unwrap_or("https");
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        Ok(Secret::new(format!("{scheme}://{authority}{target}")))
     }
 
     /// Sets a header field, marked as one that must not be shown.

@@ -3,6 +3,8 @@
 //! What always holds: no I/O, no clock and no randomness in here but what is handed in, so that
 //! every case is a table-driven test.
 //!
+//! A login goes [`EnrolmentProfile::address`] → (the browser) → [`Redirected::read`] →
+//! [`EnrolmentProfile::exchange`] → (the wire) → [`classify()`], or by a [`DeviceCode`].
 //! A refresh goes [`Profile::refresh`] → (the wire) → [`classify()`] → [`expires_at`]. Where the
 //! endpoints are is [`Metadata`]'s word. What the *upstream* says of an access token is read by
 //! [`Rejection`].
@@ -15,6 +17,7 @@ mod rules;
 
 mod client_auth;
 mod draft;
+mod enrolment;
 mod request;
 
 mod answer;
@@ -23,6 +26,10 @@ mod content;
 mod reading;
 mod refusal;
 mod retry_after;
+
+mod complaint;
+mod device;
+mod redirected;
 
 mod jwt;
 mod lifetime;
@@ -37,9 +44,13 @@ mod tests;
 pub use answer::{Answer, Expires, Failure, Tokens};
 pub use class::Class;
 pub use classify::{Reply, classify, classify_cut};
+pub use complaint::Complaint;
+pub use device::{DeviceCode, Poll};
+pub use enrolment::{Attempt, EnrolmentProfile, RANDOMNESS};
 pub use json_path::{JsonPath, MalformedPath};
 pub use lifetime::{expires_at, refresh_expires_at};
 pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
+pub use redirected::{Awaited, Disbelief, Iss, Redirected, pasted};
 pub use rejection::{Rejection, Verdict};
 pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, metadata_request};
 pub use rules::{ResponseRules, SectionError};

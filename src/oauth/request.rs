@@ -30,7 +30,7 @@ pub struct Profile {
 
 /// The text of a further parameter or header field.
 #[derive(Clone, Debug)]
-enum Wording {
+pub(super) enum Wording {
     /// Written in the configuration; `${uuid}` and `${now}` stand for fresh values.
     Literal(String),
     /// Read for each request under this key, and taken as it is.
@@ -42,7 +42,7 @@ enum Wording {
 pub struct Credentials {
     /// The client secret; not needed where the client is public.
     pub client_secret: Option<Secret<String>>,
-    /// The parameters of `refresh.params` that are references to secrets, by their key.
+    /// The request's further parameters that are references to secrets, by their key.
     pub params: BTreeMap<String, Secret<String>>,
     /// The fields of `token_headers` that are references to secrets, by their key.
     pub headers: BTreeMap<String, Secret<String>>,
@@ -59,7 +59,7 @@ pub struct Fresh {
 
 /// A token request, ready for an HTTP/1.1 connection to the endpoint's host: origin-form target,
 /// `Host`, `Content-Length`. It cannot be printed.
-pub struct TokenRequest(Request<Secret<Vec<u8>>>);
+pub struct TokenRequest(pub(super) Request<Secret<Vec<u8>>>);
 
 /// Why a request could not be made. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,10 +87,7 @@ impl Profile {
             body: grant.body,
             names: checked_names(&grant.names)?,
             scope,
-            params: params
-                .iter()
-                .map(|(name, text)| (name.clone(), Wording::new(name, text)))
-                .collect(),
+            params: wordings(params),
             headers: headers(&grant.token_headers)?,
         })
     }
@@ -141,7 +138,7 @@ impl Wording {
         }
     }
 
-    fn text(
+    pub(super) fn text(
         &self,
         secrets: &BTreeMap<String, Secret<String>>,
         fresh: &Fresh,
@@ -154,6 +151,14 @@ impl Wording {
             Self::Secret(key) => secrets.get(key).cloned().ok_or(RequestError::NoSecret),
         }
     }
+}
+
+/// Further parameters with the texts they have in the configuration.
+pub(super) fn wordings(params: &BTreeMap<String, Text>) -> Vec<(String, Wording)> {
+    params
+        .iter()
+        .map(|(name, text)| (name.clone(), Wording::new(name, text)))
+        .collect()
 }
 
 /// A request for the metadata at `place`, ready for an HTTP/1.1 connection. It holds no secret.
@@ -203,13 +208,15 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 /// Parameters that share a name would overwrite each other in silence.
-fn checked_names(names: &Names) -> Result<Names, SectionError> {
+pub(super) fn checked_names(names: &Names) -> Result<Names, SectionError> {
     let all = [
         &names.client_id,
         &names.client_secret,
         &names.grant_type,
         &names.refresh_token,
         &names.scope,
+        &names.redirect_uri,
+        &names.code,
     ];
     for (place, name) in all.iter().enumerate() {
         if name.is_empty() || all.iter().skip(place + 1).any(|other| other == name) {
@@ -236,7 +243,9 @@ const NOT_OURS: [&str; 8] = [
     "expect",
 ];
 
-fn headers(fields: &BTreeMap<String, Text>) -> Result<Vec<(HeaderName, Wording)>, SectionError> {
+pub(super) fn headers(
+    fields: &BTreeMap<String, Text>,
+) -> Result<Vec<(HeaderName, Wording)>, SectionError> {
     let mut headers: Vec<(HeaderName, Wording)> = Vec::with_capacity(fields.len());
     for (name, text) in fields {
         let wrong = |why: &str| SectionError::new("token_headers", format!("`{name}` {why}"));

@@ -1,8 +1,11 @@
 //! The room's larger tests, by what they are about.
 
 mod classify;
+mod device;
+mod enrolment;
 mod metadata;
 mod mutation;
+mod redirected;
 mod rejection;
 mod request;
 mod vectors;

@@ -1,0 +1,272 @@
+//! The requests by which a person gives the grant: authorization code (RFC 6749 §4.1) with PKCE
+//! (RFC 7636), pushed where the server likes it (RFC 9126), and the device grant (RFC 8628).
+//!
+//! What always holds: `state`, `nonce` and the verifier are made anew for each [`Attempt`] from
+//! randomness that is handed in; what goes through a browser holds no secret of the client.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderName;
+
+use crate::config::{BodyFormat, Grant, Names, Pkce, Url};
+use crate::oauth::client_auth::ClientAuth;
+use crate::oauth::draft::Draft;
+use crate::oauth::request::{
+    Credentials, Fresh, RequestError, TokenRequest, Wording, checked_names, headers, wordings,
+};
+use crate::oauth::rules::SectionError;
+use crate::secret::Secret;
+
+/// How one grant is asked for, prepared and checked once.
+#[derive(Clone, Debug)]
+pub struct EnrolmentProfile {
+    client_id: String,
+    client_auth: ClientAuth,
+    body: BodyFormat,
+    names: Names,
+    scope: String,
+    asks: Asks,
+    pkce: Pkce,
+    resource: Vec<String>,
+    authorize: Vec<(String, String)>,
+    exchange: Vec<(String, Wording)>,
+    device: Vec<(String, Wording)>,
+    headers: Vec<(HeaderName, Wording)>,
+}
+
+/// What the scope asks for beside the API.
+#[derive(Clone, Copy, Debug)]
+struct Asks {
+    /// `openid`: an id token, which a nonce binds to this login (OpenID Connect Core §3.1.2.1).
+    id_token: bool,
+    /// `offline_access`: given only with `prompt=consent` (OpenID Connect Core §11).
+    offline_access: bool,
+}
+
+/// What one login makes anew.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Binds the browser's answer to this login (RFC 6749 §10.12).
+    pub state: Secret<String>,
+    /// Binds the id token to this login.
+    pub nonce: Secret<String>,
+    /// RFC 7636 §4.1.
+    verifier: Secret<String>,
+    /// Where the browser is sent back to, exactly as the server is told.
+    pub redirect_uri: String,
+}
+
+/// How much randomness an [`Attempt`] needs: 256 bits for each of its three values.
+pub const RANDOMNESS: usize = 96;
+
+impl Attempt {
+    /// Values of these random bytes.
+    pub fn new(random: &Secret<Vec<u8>>, redirect_uri: String) -> Self {
+        let mut parts = random.expose().chunks(RANDOMNESS / 3);
+        let mut value = || Secret::new(URL_SAFE_NO_PAD.encode(parts.next().unwrap_or_default()));
+        Self {
+            state: value(),
+            nonce: value(),
+            verifier: value(),
+            redirect_uri,
+        }
+    }
+}
+
+impl EnrolmentProfile {
+    /// The profile of this grant's server.
+    pub fn new(grant: &Grant) -> Result<Self, SectionError> {
+        let asked = |name: &str| grant.scope.iter().any(|scope| scope == name);
+        Ok(Self {
+            client_id: grant.client_id.clone(),
+            client_auth: ClientAuth::for_login(grant)?,
+            body: grant.body,
+            names: checked_names(&grant.names)?,
+            scope: grant.scope.join(&grant.scope_separator),
+            asks: Asks {
+                id_token: asked("openid"),
+                offline_access: asked("offline_access"),
+            },
+            pkce: grant.authorize.pkce,
+            resource: grant.authorize.resource.clone(),
+            authorize: grant.authorize.params.clone().into_iter().collect(),
+            exchange: wordings(&grant.exchange.params),
+            device: wordings(&grant.device.params),
+            headers: headers(&grant.token_headers)?,
+        })
+    }
+
+    /// Whether these requests need the client secret.
+    pub fn needs_client_secret(&self) -> bool {
+        self.client_auth != ClientAuth::Public
+    }
+
+    /// The nonce that an id token of this attempt must hold; nothing where none was asked for.
+    pub fn nonce<'a>(&self, attempt: &'a Attempt) -> Option<&'a Secret<String>> {
+        self.asks.id_token.then_some(&attempt.nonce)
+    }
+
+    /// The address at which a person is asked (RFC 6749 §4.1.1).
+    pub fn address(
+        &self,
+        endpoint: &Url,
+        attempt: &Attempt,
+    ) -> Result<Secret<String>, RequestError> {
+        let mut draft = Draft::new(endpoint)?;
+        self.ask(&mut draft, attempt);
+        draft.address(endpoint)
+    }
+
+    /// The same request, pushed to the server beforehand (RFC 9126 §2.1).
+    pub fn push(
+        &self,
+        endpoint: &Url,
+        attempt: &Attempt,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        let mut draft = Draft::new(endpoint)?;
+        self.ask(&mut draft, attempt);
+        self.sign(&mut draft, credentials, fresh)?;
+        draft.post(BodyFormat::Form, endpoint).map(TokenRequest)
+    }
+
+    /// The address for a request that was pushed (RFC 9126 §4).
+    pub fn address_of_pushed(
+        &self,
+        endpoint: &Url,
+        request_uri: &Secret<String>,
+    ) -> Result<Secret<String>, RequestError> {
+        let mut draft = Draft::new(endpoint)?;
+        draft.set(&self.names.client_id, Secret::new(self.client_id.clone()));
+        draft.set("request_uri", request_uri.clone());
+        draft.address(endpoint)
+    }
+
+    /// The request that exchanges the code for tokens (RFC 6749 §4.1.3).
+    pub fn exchange(
+        &self,
+        endpoint: &Url,
+        (code, attempt): (&Secret<String>, &Attempt),
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        let mut draft = self.token_request(endpoint, "authorization_code")?;
+        draft.set(&self.names.code, code.clone());
+        let redirect_uri = Secret::new(attempt.redirect_uri.clone());
+        draft.set(&self.names.redirect_uri, redirect_uri);
+        if self.pkce != Pkce::Off {
+            draft.set("code_verifier", attempt.verifier.clone());
+        }
+        self.finish(draft, endpoint, credentials, fresh)
+    }
+
+    /// The request that begins a login on another device (RFC 8628 §3.1).
+    pub fn device(
+        &self,
+        endpoint: &Url,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        let mut draft = Draft::new(endpoint)?;
+        draft.set(&self.names.client_id, Secret::new(self.client_id.clone()));
+        draft.set(&self.names.scope, Secret::new(self.scope.clone()));
+        self.name_resources(&mut draft);
+        self.sign(&mut draft, credentials, fresh)?;
+        for (name, wording) in &self.device {
+            draft.set(name, wording.text(&credentials.params, fresh)?);
+        }
+        draft.post(BodyFormat::Form, endpoint).map(TokenRequest)
+    }
+
+    /// The request that asks whether the person has answered by now (RFC 8628 §3.4).
+    pub fn poll(
+        &self,
+        endpoint: &Url,
+        device_code: &Secret<String>,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        let grant_type = "urn:ietf:params:oauth:grant-type:device_code";
+        let mut draft = self.token_request(endpoint, grant_type)?;
+        draft.set("device_code", device_code.clone());
+        self.finish(draft, endpoint, credentials, fresh)
+    }
+
+    /// The parameters of an authorization request.
+    fn ask(&self, draft: &mut Draft, attempt: &Attempt) {
+        let mut set = |name: &str, text: &str| draft.set(name, Secret::new(text.to_owned()));
+        set("response_type", "code");
+        set(&self.names.client_id, &self.client_id);
+        set(&self.names.redirect_uri, &attempt.redirect_uri);
+        set(&self.names.scope, &self.scope);
+        set("state", attempt.state.expose());
+        if self.asks.id_token {
+            set("nonce", attempt.nonce.expose());
+        }
+        let verifier = attempt.verifier.expose();
+        match self.pkce {
+            Pkce::S256 => {
+                let hash = digest(&SHA256, verifier.as_bytes());
+                set("code_challenge", &URL_SAFE_NO_PAD.encode(hash));
+                set("code_challenge_method", "S256");
+            }
+            Pkce::Plain => {
+                set("code_challenge", verifier);
+                set("code_challenge_method", "plain");
+            }
+            Pkce::Off => {}
+        }
+        if self.asks.offline_access {
+            set("prompt", "consent");
+        }
+        for (name, text) in &self.authorize {
+            set(name, text);
+        }
+        self.name_resources(draft);
+    }
+
+    fn name_resources(&self, draft: &mut Draft) {
+        for resource in &self.resource {
+            draft.add("resource", resource);
+        }
+    }
+
+    fn token_request(&self, endpoint: &Url, grant_type: &str) -> Result<Draft, RequestError> {
+        let mut draft = Draft::new(endpoint)?;
+        let grant_type = Secret::new(grant_type.to_owned());
+        draft.set(&self.names.grant_type, grant_type);
+        self.name_resources(&mut draft);
+        Ok(draft)
+    }
+
+    fn finish(
+        &self,
+        mut draft: Draft,
+        endpoint: &Url,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        self.sign(&mut draft, credentials, fresh)?;
+        for (name, wording) in &self.exchange {
+            draft.set(name, wording.text(&credentials.params, fresh)?);
+        }
+        draft.post(self.body, endpoint).map(TokenRequest)
+    }
+
+    fn sign(
+        &self,
+        draft: &mut Draft,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<(), RequestError> {
+        let secret = credentials.client_secret.as_ref();
+        self.client_auth
+            .sign(draft, &self.names, &self.client_id, secret)?;
+        for (name, wording) in &self.headers {
+            draft.put(name, &wording.text(&credentials.headers, fresh)?)?;
+        }
+        Ok(())
+    }
+}
