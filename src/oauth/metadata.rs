@@ -24,6 +24,11 @@ pub struct Metadata {
     pub revocation_endpoint: Option<Url>,
     /// RFC 9126 §2.
     pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether it takes authorization requests in no other way (RFC 9126 §5).
+    pub require_pushed_authorization_requests: bool,
+    /// Where its signing keys are (RFC 8414 §2). Nothing, too, where the URL may not be used: a
+    /// refresh does without, so it must not fail for it.
+    pub jwks_uri: Option<Url>,
     /// The scopes it tells of; it need not tell all.
     pub scopes_supported: Option<Vec<String>>,
     /// Client authentication methods; absent means `client_secret_basic` (RFC 8414 §2).
@@ -32,6 +37,8 @@ pub struct Metadata {
     pub grant_types_supported: Option<Vec<String>>,
     /// PKCE methods (RFC 7636).
     pub code_challenge_methods_supported: Option<Vec<String>>,
+    /// The `prompt` values it knows (Initiating User Registration via OpenID Connect §4).
+    pub prompt_values_supported: Option<Vec<String>>,
     /// Whether authorization answers carry `iss` (RFC 9207 §3).
     pub authorization_response_iss_parameter_supported: bool,
 }
@@ -125,6 +132,7 @@ impl Metadata {
         }
         let endpoint = |member| endpoint(&document, member, plaintext);
         let list = |member: &str| list(document.get(member)?);
+        let holds = |member: &str| document.get(member) == Some(&Value::Bool(true));
         Ok(Self {
             issuer: named.to_owned(),
             token_endpoint: endpoint("token_endpoint")?,
@@ -134,13 +142,16 @@ impl Metadata {
             pushed_authorization_request_endpoint: endpoint(
                 "pushed_authorization_request_endpoint",
             )?,
+            require_pushed_authorization_requests: holds("require_pushed_authorization_requests"),
+            jwks_uri: endpoint("jwks_uri").ok().flatten(),
             scopes_supported: list("scopes_supported"),
             token_endpoint_auth_methods_supported: list("token_endpoint_auth_methods_supported"),
             grant_types_supported: list("grant_types_supported"),
             code_challenge_methods_supported: list("code_challenge_methods_supported"),
-            authorization_response_iss_parameter_supported: document
-                .get("authorization_response_iss_parameter_supported")
-                == Some(&Value::Bool(true)),
+            prompt_values_supported: list("prompt_values_supported"),
+            authorization_response_iss_parameter_supported: holds(
+                "authorization_response_iss_parameter_supported",
+            ),
         })
     }
 }

@@ -66,6 +66,8 @@ fn reads_the_members_that_are_used() {
         "authorization_endpoint": null, "revocation_endpoint": "http://127.0.0.1:9/r",
         "scopes_supported": ["openid", 7, "offline_access"], "grant_types_supported": "nonsense",
         "authorization_response_iss_parameter_supported": true, "unknown": [{}],
+        "jwks_uri": "https://keys.example/jwks", "prompt_values_supported": ["login", "consent"],
+        "require_pushed_authorization_requests": "true",
     });
     let metadata = read(&document, "https://as.example/r").unwrap();
     assert_eq!(
@@ -83,6 +85,34 @@ fn reads_the_members_that_are_used() {
     );
     assert_eq!(metadata.grant_types_supported, None);
     assert!(metadata.authorization_response_iss_parameter_supported);
+    assert_eq!(metadata.jwks_uri, Some(url("https://keys.example/jwks")));
+    assert_eq!(
+        metadata.prompt_values_supported.unwrap(),
+        ["login", "consent"]
+    );
+    // Only the JSON value says so; a text that looks like it does not.
+    assert!(!metadata.require_pushed_authorization_requests);
+}
+
+#[test]
+fn what_a_refresh_does_without_does_not_spoil_the_metadata() {
+    for (jwks_uri, wanted) in [
+        (json!("https://as.example/k"), Some("https://as.example/k")),
+        (json!("http://127.0.0.1:9/k"), Some("http://127.0.0.1:9/k")),
+        (json!("http://as.example/k"), None),
+        (json!("/k"), None),
+        (json!(""), None),
+        (json!(7), None),
+        (json!(null), None),
+    ] {
+        let document = json!({
+            "issuer": "https://as.example", "jwks_uri": jwks_uri,
+            "require_pushed_authorization_requests": true,
+        });
+        let metadata = read(&document, "https://as.example").unwrap();
+        assert_eq!(metadata.jwks_uri, wanted.map(url), "{jwks_uri}");
+        assert!(metadata.require_pushed_authorization_requests);
+    }
 }
 
 #[test]
