@@ -77,6 +77,7 @@ fn tokens(access: &str, refresh: Option<&str>, lifetime: u64) -> Answer {
         expires: Expires::In(Duration::from_secs(lifetime)),
         refresh_expires_in: None,
         scope: None,
+        id_token: None,
         captured: std::collections::BTreeMap::new(),
     }))
 }

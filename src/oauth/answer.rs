@@ -33,6 +33,9 @@ pub struct Tokens {
     pub refresh_expires_in: Option<Duration>,
     /// The scope granted, where told.
     pub scope: Option<String>,
+    /// The ID token (OpenID Connect Core §3.1.3.3) as it came, up to 64 KiB; nothing of it is
+    /// checked yet.
+    pub id_token: Option<Secret<String>>,
     /// The members that `capture` asks for, by their path.
     pub captured: BTreeMap<String, Value>,
 }

@@ -21,6 +21,9 @@ use crate::secret::Secret;
 /// More than this no server takes in a header field.
 const LONGEST_ACCESS_TOKEN: usize = 64 * 1024;
 
+/// More than this is no ID token: nobody is described at such length.
+const LONGEST_ID_TOKEN: usize = 64 * 1024;
+
 /// More than this of one captured member is a mistaken path.
 const LARGEST_CAPTURE: usize = 4 * 1024;
 
@@ -214,10 +217,15 @@ fn tokens(access_token: Secret<String>, members: &Value, rules: &ResponseRules) 
                 Expires::At(_) | Expires::Untold => None,
             }
         });
-    let hidden: Vec<&Secret<String>> = [Some(&access_token), refresh_token.as_ref()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let id_token = reading::token(members.get("id_token"));
+    let hidden: Vec<&Secret<String>> = [
+        Some(&access_token),
+        refresh_token.as_ref(),
+        id_token.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let captured = rules
         .capture
         .iter()
@@ -231,6 +239,7 @@ fn tokens(access_token: Secret<String>, members: &Value, rules: &ResponseRules) 
         refresh_token,
         expires,
         refresh_expires_in,
+        id_token: id_token.filter(|token| token.expose().len() <= LONGEST_ID_TOKEN),
         captured,
     }
 }

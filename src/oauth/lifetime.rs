@@ -79,6 +79,7 @@ mod tests {
             expires,
             refresh_expires_in: None,
             scope: None,
+            id_token: None,
             captured: BTreeMap::new(),
         }
     }

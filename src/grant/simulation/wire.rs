@@ -127,6 +127,7 @@ fn tokens(world: &mut World, pair: Pair) -> Answer {
         expires: nature.told.map_or(Expires::Untold, Expires::In),
         refresh_expires_in: idle.or(nature.tells_end.then_some(DAY * 400)),
         scope: None,
+        id_token: None,
         captured: std::collections::BTreeMap::new(),
     }))
 }

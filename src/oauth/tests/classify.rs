@@ -191,6 +191,28 @@ fn what_holds_a_token_is_not_captured() {
     assert_eq!(tokens.captured.keys().collect::<Vec<_>>(), ["fine"]);
 }
 
+#[test]
+fn an_id_token_is_kept_apart() {
+    let keys = json!({ "capture": ["id_token", "copy", "fine"] });
+    for (id_token, wanted) in [
+        (json!("eyJ.e30.c2ln"), Some("eyJ.e30.c2ln")),
+        (json!(" eyJ.e30.c2ln\n"), Some("eyJ.e30.c2ln")),
+        (json!(""), None),
+        (json!(null), None),
+        (json!({ "token": "eyJ.e30.c2ln" }), None),
+        (json!("x".repeat(64 * 1024 + 1)), None),
+    ] {
+        let copy = format!("see {}", wanted.unwrap_or(&"x".repeat(64 * 1024 + 1)));
+        let body = json!({ "access_token": "AT2", "id_token": id_token, "copy": copy, "fine": 1 });
+        let tokens = success(&keys, JSON, body.to_string().as_bytes());
+        assert_eq!(tokens.id_token, wanted.map(secret), "{id_token}");
+        assert!(!tokens.captured.contains_key("copy"), "{id_token}");
+        assert_eq!(tokens.captured.get("fine"), Some(&json!(1)));
+    }
+    let tokens = success(&keys, FORM, b"access_token=AT2&id_token=a.b.c");
+    assert_eq!(tokens.id_token, Some(secret("a.b.c")));
+}
+
 /// Status, content type, body; the class and the code that follow.
 #[rustfmt::skip]
 const FAILURES: &[(u16, &str, &str, Class, &str)] = &[
