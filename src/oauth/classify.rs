@@ -12,6 +12,7 @@ use crate::oauth::answer::{Answer, Expires, Failure, Tokens};
 use crate::oauth::class::Class;
 use crate::oauth::code::CONCEALED;
 use crate::oauth::content::{Content, Form};
+use crate::oauth::id_token;
 use crate::oauth::reading;
 use crate::oauth::refusal::{Meaning, Refusal};
 use crate::oauth::retry_after::retry_after;
@@ -20,9 +21,6 @@ use crate::secret::Secret;
 
 /// More than this no server takes in a header field.
 const LONGEST_ACCESS_TOKEN: usize = 64 * 1024;
-
-/// More than this is no ID token: nobody is described at such length.
-const LONGEST_ID_TOKEN: usize = 64 * 1024;
 
 /// More than this of one captured member is a mistaken path.
 const LARGEST_CAPTURE: usize = 4 * 1024;
@@ -239,7 +237,7 @@ fn tokens(access_token: Secret<String>, members: &Value, rules: &ResponseRules) 
         refresh_token,
         expires,
         refresh_expires_in,
-        id_token: id_token.filter(|token| token.expose().len() <= LONGEST_ID_TOKEN),
+        id_token: id_token.filter(|token| token.expose().len() <= id_token::LONGEST),
         captured,
     }
 }

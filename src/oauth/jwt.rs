@@ -24,13 +24,18 @@ pub(super) fn expiry(token: &Secret<String>) -> Option<Timestamp> {
     }
     let claims = Secret::new(URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?);
     let claims: Value = serde_json::from_slice(claims.expose()).ok()?;
-    let exp = claims.get("exp")?.as_f64()?;
+    numeric_date(claims.get("exp")?)
+}
+
+/// A `NumericDate` (RFC 7519 §2), to the second; nothing where it is no number or no moment.
+pub(super) fn numeric_date(claim: &Value) -> Option<Timestamp> {
+    let seconds = claim.as_f64()?;
     // Beyond this a float says nothing exact, and no timestamp reaches that far.
-    if !(0.0..1e12).contains(&exp) {
+    if !(0.0..1e12).contains(&seconds) {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
-    Timestamp::from_second(exp as i64).ok()
+    Timestamp::from_second(seconds as i64).ok()
 }
 
 #[cfg(test)]

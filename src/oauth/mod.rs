@@ -7,7 +7,7 @@
 //! [`EnrolmentProfile::exchange`] → (the wire) → [`classify()`], or by a [`DeviceCode`].
 //! A refresh goes [`Profile::refresh`] → (the wire) → [`classify()`] → [`expires_at`]. Where the
 //! endpoints are is [`Metadata`]'s word. What the *upstream* says of an access token is read by
-//! [`Rejection`].
+//! [`Rejection`]. Who logged in is told by [`validate_id_token`].
 
 mod class;
 mod code;
@@ -34,6 +34,9 @@ mod redirected;
 mod jwt;
 mod lifetime;
 
+mod id_token;
+mod key_set;
+
 mod challenge;
 mod metadata;
 mod rejection;
@@ -47,7 +50,9 @@ pub use classify::{Reply, classify, classify_cut};
 pub use complaint::Complaint;
 pub use device::{DeviceCode, Poll};
 pub use enrolment::{Attempt, EnrolmentProfile, RANDOMNESS};
+pub use id_token::{Expected, IdTokenError, Subject, validate_id_token};
 pub use json_path::{JsonPath, MalformedPath};
+pub use key_set::{KeySet, KeySetError};
 pub use lifetime::{expires_at, refresh_expires_at};
 pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
 pub use redirected::{Awaited, Disbelief, Iss, Redirected, pasted};

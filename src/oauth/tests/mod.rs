@@ -3,11 +3,14 @@
 mod classify;
 mod device;
 mod enrolment;
+mod id_token;
+mod key_set;
 mod metadata;
 mod mutation;
 mod redirected;
 mod rejection;
 mod request;
+mod signer;
 mod vectors;
 
 use serde_json::{Value, json};
