@@ -29,6 +29,7 @@
 //! | | [`store`] | where a grant's record is kept |
 //! | 5 keeper | [`grant`] | keeps one grant alive |
 //! | 6 faces | [`proxy`] | faces the service: the way of a request |
+//! | | [`login`] | faces a person: authorization code and device flows |
 //! | | [`admin`] | faces the operator: health, readiness, metrics, status |
 //! | 7 house | [`app`] | builds the rooms and runs them |
 //! | 8 door | [`cli`] | one file per command |
@@ -45,6 +46,7 @@ pub mod drain;
 pub mod grant;
 pub mod issuer;
 pub mod listen;
+pub mod login;
 pub mod oauth;
 pub mod proxy;
 pub mod ready;
