@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use bearward::secret::Secret;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
 use super::body::{Body, Cut};
+use super::consent::{self, Answer, Consent};
 use super::journal::Journal;
 use super::ledger::{Ledger, Pair, Refusal};
 use super::reply::{Reply, Work};
@@ -30,6 +31,7 @@ pub(super) struct Endpoints {
     pub(super) path: String,
     pub(super) client: Client,
     pub(super) ledger: Mutex<Ledger>,
+    pub(super) consent: Mutex<Consent>,
     pub(super) members: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
     pub(super) script: Mutex<VecDeque<Reply>>,
@@ -66,7 +68,14 @@ impl Handler for Endpoints {
         if head.method == Method::POST && path == format!("{}/token", self.path) {
             return self.token(&connection, &head, body).await;
         }
-        Ok(refused(404, "not_found"))
+        let own = path.strip_prefix(self.path.as_str()).unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default();
+        Ok(match (&head.method, own) {
+            (&Method::GET, "/authorize") => self.authorize(&form(query.as_bytes())),
+            (&Method::GET, "/device") => self.ask_for_device(&form(query.as_bytes())),
+            (&Method::POST, "/device_authorization") => self.device(),
+            _ => refused(404, "not_found"),
+        })
     }
 }
 
@@ -82,8 +91,10 @@ impl Endpoints {
             "issuer": self.url,
             "token_endpoint": format!("{}/token", self.url),
             "authorization_endpoint": format!("{}/authorize", self.url),
+            "device_authorization_endpoint": format!("{}/device_authorization", self.url),
             "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported": ["authorization_code", "refresh_token", DEVICE_CODE],
+            "authorization_response_iss_parameter_supported": true,
             "scopes_supported": ["openid", "offline_access", "crm.read"],
             "token_endpoint_auth_methods_supported": [self.client.auth.name()],
             "code_challenge_methods_supported": ["S256"],
@@ -141,6 +152,14 @@ impl Endpoints {
         }
         let token = match parameters.get("grant_type").map(String::as_str) {
             Some("refresh_token") => parameters.get("refresh_token"),
+            Some("authorization_code") => {
+                let redeemed = lock(&self.consent).redeem(parameters);
+                return self.enrolled(redeemed, now);
+            }
+            Some(DEVICE_CODE) => {
+                let polled = lock(&self.consent).poll(parameters);
+                return self.enrolled(polled, now);
+            }
             Some(_) => return (Outcome::Malformed, refused(400, "unsupported_grant_type")),
             None => None,
         };
@@ -151,6 +170,72 @@ impl Endpoints {
             Ok(pair) if pair.replayed => (Outcome::Replayed, self.granted(&pair, now)),
             Ok(pair) => (Outcome::Refreshed, self.granted(&pair, now)),
             Err(refusal) => (refusal.into(), refused(400, "invalid_grant")),
+        }
+    }
+
+    /// The first tokens of a grant that a person gave.
+    fn enrolled(&self, consent: Result<(), &str>, now: Instant) -> (Outcome, Response<Body>) {
+        match consent {
+            Ok(()) => {
+                let pair = self.ledger().enrol(now);
+                (Outcome::Enrolled, self.granted(&pair, now))
+            }
+            Err(error) => (Outcome::Unenrolled, refused(400, error)),
+        }
+    }
+
+    /// RFC 6749 §4.1.1: a page that asks, or the answer of whoever it asked.
+    fn authorize(&self, request: &BTreeMap<String, String>) -> Response<Body> {
+        let answer = request.get("answer").and_then(|word| Answer::read(word));
+        let known = request.get("client_id") == Some(&self.client.id);
+        match answer.filter(|_| known) {
+            None if known => {
+                let form = consent::form(&format!("{}/authorize", self.url), request);
+                shown(&consent::page("Practice server", request, &form))
+            }
+            None => refused(400, "invalid_request"),
+            Some(answer) => {
+                let to = lock(&self.consent).answered(request, answer, &self.url, &self.secrets);
+                to.map_or_else(|| refused(400, "invalid_request"), |to| sent(&to))
+            }
+        }
+    }
+
+    /// RFC 8628 §3.2.
+    fn device(&self) -> Response<Body> {
+        let (device_code, user_code) = lock(&self.consent).device(&self.secrets);
+        let page = format!("{}/device", self.url);
+        let members = json!({
+            "device_code": device_code,
+            "user_code": user_code,
+            "verification_uri": page,
+            "verification_uri_complete": format!("{page}?user_code={user_code}"),
+            "expires_in": 300,
+            "interval": 1,
+        });
+        told(200, &members)
+    }
+
+    /// RFC 8628 §3.3: the page on the other device.
+    fn ask_for_device(&self, request: &BTreeMap<String, String>) -> Response<Body> {
+        let action = format!("{}/device", self.url);
+        let answer = request.get("answer").and_then(|word| Answer::read(word));
+        let Some(user_code) = request.get("user_code") else {
+            let field = format!(
+                "<form action=\"{action}\"><label>Code <input name=\"user_code\"></label>\
+                 <button>Next</button></form>"
+            );
+            return shown(&consent::page("Practice server", request, &field));
+        };
+        match answer {
+            None => {
+                let form = consent::form(&action, request);
+                shown(&consent::page("Practice server", request, &form))
+            }
+            Some(answer) if lock(&self.consent).answer_device(user_code, answer) => {
+                shown(&consent::page("Done: look at the terminal", request, ""))
+            }
+            Some(_) => refused(400, "invalid_request"),
         }
     }
 
@@ -186,6 +271,28 @@ impl From<Refusal> for Outcome {
             Refusal::Reused => Self::Reused,
         }
     }
+}
+
+/// RFC 8628 §3.4.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+fn form(encoded: &[u8]) -> BTreeMap<String, String> {
+    form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+fn shown(page: &str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(page.to_owned().into(), None));
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, html);
+    response
+}
+
+fn sent(to: &str) -> Response<Body> {
+    let mut response = told(303, &json!({}));
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    response
 }
 
 /// RFC 6749 §5.2.

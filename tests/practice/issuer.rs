@@ -16,8 +16,8 @@ use super::wire::{self, Protocol, Server};
 
 /// An authorization server that rotates, detects reuse and does as it is told.
 ///
-/// It answers `POST /token` (RFC 6749 §6) and publishes its metadata (RFC 8414 §3 and OpenID
-/// Connect Discovery §4). Each token request is written down in [`Issuer::requests`].
+/// It answers `POST /token` (RFC 6749 §6), asks people (`/authorize`, `/device`), and publishes
+/// its metadata (RFC 8414 §3 and OpenID Connect Discovery §4). Each token request is written down in [`Issuer::requests`].
 #[derive(Debug)]
 pub struct Issuer {
     server: Server<Endpoints>,
@@ -117,6 +117,7 @@ impl IssuerBuilder {
             url,
             path: self.path,
             client: self.client,
+            consent: Mutex::default(),
             ledger: Mutex::new(Ledger::new(self.rules, self.secrets.clone())),
             members: self.members,
             metadata: self.metadata,
@@ -196,6 +197,11 @@ impl Issuer {
     /// The newest access token of the first grant.
     pub fn access_token(&self) -> Option<String> {
         self.endpoints.ledger().access_token()
+    }
+
+    /// The access token that was given last, whatever grant it is of.
+    pub fn last_access_token(&self) -> Option<String> {
+        self.endpoints.ledger().last_access_token()
     }
 
     /// True when `access_token` opens the API now.

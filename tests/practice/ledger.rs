@@ -144,6 +144,24 @@ impl Ledger {
         token
     }
 
+    /// A new grant with its first pair.
+    pub(super) fn enrol(&mut self, now: Instant) -> Pair {
+        let grant = self.grants.len();
+        let first = self.grant();
+        let pair = self.rotate(grant, &first, now);
+        let refresh_token = pair.refresh_token.or(Some(first));
+        Pair {
+            refresh_token,
+            ..pair
+        }
+    }
+
+    /// The access token that was given last, whatever grant it is of.
+    pub(super) fn last_access_token(&self) -> Option<String> {
+        let mut tokens = self.grants.iter().rev();
+        tokens.find_map(|grant| grant.access_token.clone())
+    }
+
     /// The newest refresh token of the first grant, which is made if there is none.
     pub(super) fn refresh_token(&mut self) -> String {
         match self.grants.first() {

@@ -22,6 +22,7 @@ mod tls;
 mod wire;
 
 mod api;
+mod consent;
 mod endpoints;
 mod issuer;
 mod ledger;

@@ -38,6 +38,10 @@ impl ClientAuth {
 pub enum Outcome {
     /// New tokens were made.
     Refreshed,
+    /// A person's consent gave the first tokens of a grant.
+    Enrolled,
+    /// A code or device code gave none, or not yet.
+    Unenrolled,
     /// A spent refresh token was taken once more, inside the replay window.
     Replayed,
     /// A spent refresh token came: its grant is revoked now.
