@@ -5,17 +5,12 @@
 
 use std::fmt;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::config::Url;
-use crate::issuer::exchange::{LARGEST_BODY, Missed, Reply, exchange};
+use crate::issuer::document::{Problem, fetch};
 use crate::issuer::wires::Wires;
-use crate::oauth::{
-    Metadata, MetadataError, Plaintext, RequestError, metadata_request, well_known,
-};
-use crate::tls;
-use crate::upstream::DialError;
+use crate::oauth::{Metadata, MetadataError, Plaintext, well_known};
 
 /// Why the endpoints of an issuer could not be found.
 #[derive(Debug)]
@@ -32,28 +27,7 @@ pub enum DiscoveryError {
 #[derive(Debug)]
 pub struct NotFound {
     issuer: Url,
-    tried: Vec<(Url, Problem)>,
-}
-
-/// What was at a place instead of metadata.
-#[derive(Debug)]
-pub enum Problem {
-    /// The server could not be reached.
-    Unreached(DialError),
-    /// TLS towards it cannot be set up.
-    Tls(tls::Error),
-    /// The request could not be made.
-    Request(RequestError),
-    /// No answer came, or not whole (`cut`, `timeout`, `not_http` …).
-    Unanswered(&'static str),
-    /// More than a megabyte.
-    TooLarge,
-    /// Another status than 2xx.
-    Status(StatusCode),
-    /// A redirect, which is not followed: metadata counts only where the issuer's name says.
-    Redirect(StatusCode),
-    /// A document that cannot be used.
-    Unusable(MetadataError),
+    tried: Vec<(Url, Problem<MetadataError>)>,
 }
 
 /// Asks at each well-known place in turn until one has metadata of `issuer`.
@@ -86,39 +60,12 @@ async fn ask(
     issuer: &Url,
     plaintext: Plaintext,
     deadline: Instant,
-) -> Result<Metadata, Problem> {
-    let dialer = wires.dial(place).map_err(Problem::Tls)?;
-    let request = metadata_request(place).map_err(Problem::Request)?;
-    let reply = exchange(&dialer, request, deadline)
-        .await
-        .map_err(|missed| match missed {
-            Missed::Unreached(error) => Problem::Unreached(error),
-            Missed::Unsent(how) | Missed::Unanswered(how, _) => Problem::Unanswered(how),
-        })?;
-    believable(&reply)?;
+) -> Result<Metadata, Problem<MetadataError>> {
+    let reply = fetch(wires, place, deadline).await?;
     Metadata::read(&reply.body, issuer, plaintext).map_err(Problem::Unusable)
 }
 
-/// Whether the answer is whole and says that the document is there.
-fn believable(reply: &Reply) -> Result<(), Problem> {
-    match (reply.status, reply.cut) {
-        (status, _) if status.is_redirection() => Err(Problem::Redirect(status)),
-        (status, _) if !status.is_success() => Err(Problem::Status(status)),
-        (_, Some("too_large")) => Err(Problem::TooLarge),
-        (_, Some(how)) => Err(Problem::Unanswered(how)),
-        (_, None) => Ok(()),
-    }
-}
-
-impl Problem {
-    /// Whether the other places of the same server would fare the same.
-    fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreached(_) | Self::Tls(_) | Self::Request(_) | Self::Unanswered("timeout")
-        )
-    }
-
+impl Problem<MetadataError> {
     fn is_mix_up(&self) -> bool {
         matches!(self, Self::Unusable(MetadataError::OtherIssuer { .. }))
     }
@@ -151,7 +98,7 @@ impl NotFound {
     }
 
     /// The places that were asked, and what was there.
-    pub fn tried(&self) -> &[(Url, Problem)] {
+    pub fn tried(&self) -> &[(Url, Problem<MetadataError>)] {
         &self.tried
     }
 }
@@ -179,27 +126,6 @@ impl fmt::Display for NotFound {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreached(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
-            Self::Request(error) => error.fmt(f),
-            Self::Unanswered(how) => write!(f, "no whole answer came ({how})"),
-            Self::TooLarge => write!(f, "more than {LARGEST_BODY} bytes came"),
-            Self::Status(status) => write!(f, "status {} came", status.as_u16()),
-            Self::Redirect(status) => {
-                write!(
-                    f,
-                    "a redirect ({}) came, which is not followed",
-                    status.as_u16()
-                )
-            }
-            Self::Unusable(error) => error.fmt(f),
-        }
-    }
-}
-
 impl std::error::Error for DiscoveryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         let Self::NotFound(found) = self else {
@@ -207,10 +133,6 @@ impl std::error::Error for DiscoveryError {
         };
         // The message tells of every place already; what lies below is worth telling where a
         // connection failed.
-        found.tried.iter().find_map(|(_, problem)| match problem {
-            Problem::Unreached(error) => std::error::Error::source(error),
-            Problem::Tls(error) => std::error::Error::source(error),
-            _ => None,
-        })
+        found.tried.iter().find_map(|(_, problem)| problem.cause())
     }
 }

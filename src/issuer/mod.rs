@@ -1,4 +1,4 @@
-//! The authorization server as calls: refresh and discovery.
+//! The authorization server as calls: refresh, discovery, and the keys it signs with.
 //!
 //! What always holds: each token request goes over a fresh connection and is sent once; nothing
 //! is retried and no redirect is followed in here, for a refresh token may be good for one use
@@ -9,8 +9,10 @@
 
 mod credentials;
 mod discovery;
+mod document;
 mod endpoint;
 mod exchange;
+mod keys;
 mod wires;
 
 use std::fmt;
@@ -22,16 +24,18 @@ use tokio::time::Instant;
 
 use crate::config::{Grant, Tls, Url};
 use crate::oauth::{
-    self, Answer, Class, Credentials, Failure, Metadata, Plaintext, Profile, ResponseRules,
+    self, Answer, Class, Credentials, Failure, KeySet, Metadata, Plaintext, Profile, ResponseRules,
     SectionError, TokenRequest,
 };
 use crate::secret::Secret;
 use crate::tls;
 
 use credentials::Sources;
-pub use discovery::{DiscoveryError, NotFound, Problem};
+pub use discovery::{DiscoveryError, NotFound};
+pub use document::Problem;
 use endpoint::Discovered;
 use exchange::{Missed, Reply, exchange};
+pub use keys::KeysError;
 use wires::Wires;
 
 /// One grant's authorization server.
@@ -126,6 +130,12 @@ impl Issuer {
     /// Asks the issuer where its endpoints are, and remembers its token endpoint.
     pub async fn discover(&self) -> Result<Metadata, DiscoveryError> {
         self.discover_until(Instant::now() + self.timeout).await
+    }
+
+    /// Asks for the keys that the server signs with, at the place its metadata names
+    /// ([`Metadata::jwks_uri`]). They are not remembered: a login needs them once.
+    pub async fn keys(&self, jwks_uri: &Url, deadline: Instant) -> Result<KeySet, KeysError> {
+        keys::keys(&self.wires, jwks_uri, deadline).await
     }
 
     async fn discover_until(&self, deadline: Instant) -> Result<Metadata, DiscoveryError> {

@@ -57,5 +57,5 @@ pub use lifetime::{expires_at, refresh_expires_at};
 pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
 pub use redirected::{Awaited, Disbelief, Iss, Redirected, pasted};
 pub use rejection::{Rejection, Verdict};
-pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, metadata_request};
+pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, document_request};
 pub use rules::{ResponseRules, SectionError};

@@ -161,8 +161,9 @@ pub(super) fn wordings(params: &BTreeMap<String, Text>) -> Vec<(String, Wording)
         .collect()
 }
 
-/// A request for the metadata at `place`, ready for an HTTP/1.1 connection. It holds no secret.
-pub fn metadata_request(place: &Url) -> Result<Request<Secret<Vec<u8>>>, RequestError> {
+/// A request for the public document at `place`, metadata or a key set, ready for an HTTP/1.1
+/// connection. It holds no secret.
+pub fn document_request(place: &Url) -> Result<Request<Secret<Vec<u8>>>, RequestError> {
     Draft::new(place)?.get(place)
 }
 

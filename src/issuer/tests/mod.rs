@@ -1,6 +1,7 @@
 //! Authorization servers that behave badly in every way a socket allows.
 
 mod discovery;
+mod keys;
 mod refresh;
 mod server;
 
