@@ -40,6 +40,7 @@ mod key_set;
 mod challenge;
 mod metadata;
 mod rejection;
+mod remedy;
 
 #[cfg(test)]
 mod tests;
@@ -57,5 +58,6 @@ pub use lifetime::{expires_at, refresh_expires_at};
 pub use metadata::{Metadata, MetadataError, Plaintext, well_known};
 pub use redirected::{Awaited, Disbelief, Iss, Redirected, pasted};
 pub use rejection::{Rejection, Verdict};
+pub use remedy::{Asked, Remedy, remedy};
 pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, document_request};
 pub use rules::{ResponseRules, SectionError};

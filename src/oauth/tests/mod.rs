@@ -9,6 +9,7 @@ mod metadata;
 mod mutation;
 mod redirected;
 mod rejection;
+mod remedy;
 mod request;
 mod signer;
 mod vectors;
