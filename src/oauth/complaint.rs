@@ -7,11 +7,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::oauth::bearable::bearable;
 use crate::oauth::code;
 use crate::secret::Secret;
-
-/// The longest text that is shown.
-const LONGEST: usize = 300;
 
 /// What a server says went wrong (RFC 6749 §4.1.2.1, §5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,23 +130,6 @@ const WORDS: [(&str, &str); 16] = [
         "the server does not know a `resource` that was asked for",
     ),
 ];
-
-/// A text from afar on its way to a person: one line, no control characters, short.
-pub(super) fn bearable(text: &str) -> String {
-    let clean = text
-        .split_whitespace()
-        .flat_map(|word| [" ", word])
-        .skip(1)
-        .flat_map(str::chars)
-        .filter(|c| !is_unseen(*c));
-    clean.take(LONGEST).collect()
-}
-
-/// Control characters and those that turn a line's direction around.
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
 
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::oauth::bearable::{bearable, is_plain};
 use crate::oauth::jwt::numeric_date;
 use crate::oauth::key_set::{KeySet, algorithm};
-use crate::oauth::metadata::{bearable, is_plain};
 use crate::secret::Secret;
 
 /// The longest token that is looked at, in bytes.

@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::config::Url;
+use crate::oauth::bearable::bearable;
 
 /// What an authorization server says of itself; of its members, those that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,21 +193,6 @@ fn endpoint(
 fn list(value: &Value) -> Option<Vec<String>> {
     let items = value.as_array()?.iter();
     Some(items.filter_map(Value::as_str).map(str::to_owned).collect())
-}
-
-/// A text from afar on its way into a message: at most 200 characters, all of them plain.
-pub(super) fn bearable(text: &str) -> String {
-    text.chars().filter(|c| is_plain(*c)).take(200).collect()
-}
-
-/// Whether a character neither controls a terminal nor turns the direction of writing, behind
-/// which a text can hide what it says (Unicode UAX #9 §2).
-pub(super) fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 impl fmt::Display for MetadataError {

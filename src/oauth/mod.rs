@@ -9,6 +9,7 @@
 //! endpoints are is [`Metadata`]'s word. What the *upstream* says of an access token is read by
 //! [`Rejection`]. Who logged in is told by [`validate_id_token`].
 
+mod bearable;
 mod class;
 mod code;
 mod json_path;

@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::oauth::complaint::{Complaint, bearable};
+use crate::oauth::bearable::bearable;
+use crate::oauth::complaint::Complaint;
 use crate::secret::Secret;
 
 /// More than this no server sends.
