@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::{Grant, Source, SourceError, Text};
-use crate::oauth::{Credentials, Fresh, Profile};
+use crate::oauth::{Credentials, EnrolmentProfile, Fresh, Profile, RANDOMNESS};
+use crate::secret::Secret;
 
 /// Where a grant's secrets are.
 #[derive(Debug)]
@@ -19,13 +20,29 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// The references in the grant's section. A client secret that a refresh does not use is
-    /// left alone: it need not be readable.
-    pub(super) fn new(grant: &Grant, profile: &Profile) -> Self {
-        let used = |_: &Source| profile.needs_client_secret();
+    /// What a refresh needs. A client secret that it does not use is left alone: it need not be
+    /// readable.
+    pub(super) fn of_refresh(grant: &Grant, profile: &Profile) -> Self {
+        let secret = grant.client_secret.as_ref();
+        let secret = secret.filter(|_| profile.needs_client_secret());
+        Self::new(grant, &grant.refresh.params, secret)
+    }
+
+    /// What a login needs for a request with these further parameters.
+    pub(super) fn of_login(
+        grant: &Grant,
+        params: &BTreeMap<String, Text>,
+        profile: &EnrolmentProfile,
+    ) -> Self {
+        let secret = grant.client_secret.as_ref();
+        let secret = secret.filter(|_| profile.needs_client_secret());
+        Self::new(grant, params, secret)
+    }
+
+    fn new(grant: &Grant, params: &BTreeMap<String, Text>, client_secret: Option<&Source>) -> Self {
         Self {
-            client_secret: grant.client_secret.clone().filter(used),
-            params: references(&grant.refresh.params),
+            client_secret: client_secret.cloned(),
+            params: references(params),
             headers: references(&grant.token_headers),
         }
     }
@@ -54,6 +71,13 @@ fn references(texts: &BTreeMap<String, Text>) -> BTreeMap<String, Source> {
             Text::Literal(_) => None,
         })
         .collect()
+}
+
+/// Bytes that nobody can guess; an error where the system gives none.
+pub(super) fn randomness() -> Result<Secret<Vec<u8>>, aws_lc_rs::error::Unspecified> {
+    let mut bytes = vec![0; RANDOMNESS];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(Secret::new(bytes))
 }
 
 /// A random UUID (RFC 9562 §5.4) and the time.

@@ -1,4 +1,4 @@
-//! The authorization server as calls: refresh, discovery, and the keys it signs with.
+//! The authorization server as calls: refresh, discovery, and what a login needs.
 //!
 //! What always holds: each token request goes over a fresh connection and is sent once; nothing
 //! is retried and no redirect is followed in here, for a refresh token may be good for one use
@@ -11,6 +11,7 @@ mod credentials;
 mod discovery;
 mod document;
 mod endpoint;
+mod enrolment;
 mod exchange;
 mod keys;
 mod wires;
@@ -34,6 +35,7 @@ use credentials::Sources;
 pub use discovery::{DiscoveryError, NotFound};
 pub use document::Problem;
 use endpoint::Discovered;
+pub use enrolment::{Endpoints, Enrolment, EnrolmentError, Granted, Refused};
 use exchange::{Missed, Reply, exchange};
 pub use keys::KeysError;
 use wires::Wires;
@@ -91,7 +93,7 @@ impl Issuer {
         }
         Ok(Self {
             rules: ResponseRules::new(grant).map_err(SetupError::Section)?,
-            sources: Sources::new(grant, &profile),
+            sources: Sources::of_refresh(grant, &profile),
             wires,
             profile,
             identifier: grant.issuer.clone(),
