@@ -20,6 +20,7 @@ mod client_auth;
 mod draft;
 mod enrolment;
 mod request;
+mod revoke;
 
 mod answer;
 mod classify;
@@ -61,4 +62,5 @@ pub use redirected::{Awaited, Disbelief, Iss, Redirected, pasted};
 pub use rejection::{Rejection, Verdict};
 pub use remedy::{Asked, Remedy, remedy};
 pub use request::{Credentials, Fresh, Profile, RequestError, TokenRequest, document_request};
+pub use revoke::{TokenKind, revoked};
 pub use rules::{ResponseRules, SectionError};

@@ -121,12 +121,40 @@ impl Profile {
         for (name, wording) in &self.params {
             draft.set(name, wording.text(&credentials.params, fresh)?);
         }
+        self.post(draft, endpoint, credentials, fresh)
+    }
+
+    /// The request that a signed draft becomes at `endpoint`.
+    fn post(
+        &self,
+        mut draft: Draft,
+        endpoint: &Url,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
         for (name, wording) in &self.headers {
             let text = wording.text(&credentials.headers, fresh)?;
             draft.put(name, &text)?;
         }
         // The one place for a DPoP proof (RFC 9449 §5): method, URL and fields are settled here.
         draft.post(self.body, endpoint).map(TokenRequest)
+    }
+}
+
+/// What else is posted with the client's own credentials.
+impl Profile {
+    /// Signs `draft` as a refresh is signed, and makes it the request to `endpoint`.
+    pub(super) fn signed(
+        &self,
+        mut draft: Draft,
+        endpoint: &Url,
+        credentials: &Credentials,
+        fresh: &Fresh,
+    ) -> Result<TokenRequest, RequestError> {
+        let secret = credentials.client_secret.as_ref();
+        self.client_auth
+            .sign(&mut draft, &self.names, &self.client_id, secret)?;
+        self.post(draft, endpoint, credentials, fresh)
     }
 }
 

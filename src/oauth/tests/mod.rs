@@ -12,6 +12,7 @@ mod rejection;
 mod remedy;
 mod request;
 mod signer;
+mod revoke;
 mod vectors;
 
 use serde_json::{Value, json};
