@@ -1,4 +1,4 @@
-//! The authorization server as calls: refresh, discovery, and what a login needs.
+//! The authorization server as calls: refresh, revocation, discovery, and what a login needs.
 //!
 //! What always holds: each token request goes over a fresh connection and is sent once; nothing
 //! is retried and no redirect is followed in here, for a refresh token may be good for one use
@@ -14,6 +14,7 @@ mod endpoint;
 mod enrolment;
 mod exchange;
 mod keys;
+mod revoke;
 mod wires;
 
 use std::fmt;
@@ -38,6 +39,7 @@ use endpoint::Discovered;
 pub use enrolment::{Endpoints, Enrolment, EnrolmentError, Granted, Refused};
 use exchange::{Missed, Reply, exchange};
 pub use keys::KeysError;
+pub use revoke::{AccessFate, RevokeError, Revoked};
 use wires::Wires;
 
 /// One grant's authorization server.
@@ -50,6 +52,8 @@ pub struct Issuer {
     identifier: Option<Url>,
     /// `refresh.url` or `token_endpoint`.
     by_hand: Option<Url>,
+    /// `revocation_endpoint`.
+    revocation_by_hand: Option<Url>,
     discovered: Discovered,
     plaintext: Plaintext,
     timeout: Duration,
@@ -98,6 +102,7 @@ impl Issuer {
             profile,
             identifier: grant.issuer.clone(),
             by_hand,
+            revocation_by_hand: grant.revocation_endpoint.clone(),
             discovered: Discovered::default(),
             plaintext: if grant.allow_plaintext {
                 Plaintext::Allow
@@ -286,13 +291,16 @@ fn hidden(answer: Answer, refresh_token: &Secret<String>, credentials: &Credenti
     let Answer::Failed(failure) = answer else {
         return answer;
     };
-    let failure = credentials
+    Answer::Failed(shown_without(failure, refresh_token, credentials))
+}
+
+fn shown_without(failure: Failure, token: &Secret<String>, credentials: &Credentials) -> Failure {
+    credentials
         .client_secret
         .iter()
         .chain(credentials.params.values())
         .chain(credentials.headers.values())
-        .fold(failure.without(refresh_token), Failure::without);
-    Answer::Failed(failure)
+        .fold(failure.without(token), Failure::without)
 }
 
 /// Whether an answer looks like one from a place that was a token endpoint once.

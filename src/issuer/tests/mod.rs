@@ -3,6 +3,7 @@
 mod discovery;
 mod keys;
 mod refresh;
+mod revoke;
 mod server;
 
 use serde_json::{Value, json};
