@@ -7,7 +7,9 @@
 //! | `/metrics` | Prometheus text format 0.0.4 |
 //! | `/status` | every grant's state as JSON; fingerprints, never secrets |
 //! | `POST /grants/NAME/refresh` | refreshes now, where `admin.actions` allows it |
-//! | `POST /grants/NAME/import` | takes the body, a refresh token, into the store; likewise |
+//! | `POST /grants/NAME/import` | takes the body, a refresh token or a record, into the store; likewise |
+//! | `POST /grants/NAME/revoke` | revokes the grant at the server and leaves a tombstone; likewise |
+//! | `POST /grants/NAME/forget` | the same without asking the server; likewise |
 //!
 //! What always holds: it runs on the control thread, so its work never delays a call. An action
 //! needs leave by the configuration, and is refused to a page in a browser.
@@ -42,7 +44,7 @@ pub type Grants = Arc<dyn Fn() -> Vec<Grant> + Send + Sync>;
 /// Whether the admin side may do something, beside showing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actions {
-    /// It may refresh a grant.
+    /// It may refresh, import, revoke and forget a grant.
     Allow,
     /// It only shows.
     Refuse,
@@ -54,6 +56,8 @@ struct Report {
     version: &'static str,
     ready: bool,
     not_ready: Vec<String>,
+    /// Whether actions are allowed: who is to ask for one can know before.
+    actions: bool,
     grants: Vec<Status>,
 }
 
@@ -114,6 +118,7 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION"),
             ready: not_ready.is_empty(),
             not_ready,
+            actions: self.actions == Actions::Allow,
             grants: (self.grants)().iter().map(Grant::status).collect(),
         };
         match serde_json::to_string_pretty(&report) {

@@ -128,15 +128,18 @@ fn describe(grant: &Value) -> String {
 }
 
 /// What is shown of a grant, in this order.
-const LINES: [(&str, &str); 9] = [
+const LINES: [(&str, &str); 12] = [
     ("refresh token", "refresh_token"),
     ("refresh token ends", "refresh_token_expires_at"),
     ("access token", "access_token"),
     ("access token ends", "access_token_expires_at"),
     ("scope", "scope"),
+    ("account", "subject"),
+    ("enrolled", "enrolled_at"),
     ("obtained", "obtained_at"),
     ("last refreshed", "refreshed_at"),
     ("last rotated", "rotated_at"),
+    ("revoked", "revoked_at"),
     ("captured", "captured"),
 ];
 

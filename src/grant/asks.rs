@@ -3,11 +3,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use super::event::Standing;
+use super::Denied;
+use super::event::{Means, Settled, Standing};
 use super::keeper::Parts;
-use crate::secret::Secret;
+use crate::store::Record;
 
 /// What handles ask of the keeper; asking many times is asking once.
 #[derive(Debug, Default)]
@@ -27,11 +28,23 @@ pub(super) enum Ask {
     Refresh,
 }
 
+/// What a person asks for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Put this grant in.
+    Import(Box<Record>),
+    /// Take the grant back.
+    Disown(Means),
+}
+
+/// Where a person hears what came of it. Dropped unheard: another request took its place.
+pub(super) type Reply = oneshot::Sender<Result<Settled, Denied>>;
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) wanted: bool,
     pub(super) demanded: bool,
-    pub(super) import: Option<Secret<String>>,
+    pub(super) request: Option<(Request, Reply)>,
     pub(super) rejected: Option<(u64, Standing)>,
     pub(super) parts: Option<Box<Parts>>,
     pub(super) retire: bool,
@@ -48,8 +61,11 @@ impl Asks {
         });
     }
 
-    pub(super) fn import(&self, refresh_token: Secret<String>) {
-        self.change(|pending| pending.import = Some(refresh_token));
+    /// Has the keeper do what a person asks for; a request that it has not heard yet gives way.
+    pub(super) fn request(&self, request: Request) -> oneshot::Receiver<Result<Settled, Denied>> {
+        let (reply, answer) = oneshot::channel();
+        self.change(|pending| pending.request = Some((request, reply)));
+        answer
     }
 
     pub(super) fn reconfigure(&self, parts: Parts) {

@@ -54,6 +54,11 @@ impl Cache {
     pub(super) fn put(&self, seat: Seat, token: Arc<Token>) {
         self.tokens.insert(seat, token);
     }
+
+    /// Takes the token out again: the grant was taken back.
+    pub(super) fn withdraw(&self, seat: Seat) {
+        self.tokens.invalidate(&seat);
+    }
 }
 
 /// Drops a token that has ended. Both creation and update set the time: with only the first, a

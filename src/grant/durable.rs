@@ -28,11 +28,9 @@ impl Machine {
             Some(stored) if theirs => self.adopt(stored, now),
             _ if self.unsaved() => self.save_again(),
             _ if self.closing => Vec::new(),
+            _ if self.errand.is_some() => self.do_errand(now),
             _ if self.seed.is_some() => self.plant(now),
-            _ if self.record.is_none() => {
-                let code = String::from("store_empty");
-                self.refuse(Reason::NoGrant, code, self.look_at)
-            }
+            _ if self.grant().is_none() => self.tell_of_none(self.look_at),
             _ if self.due(now) => self.intend(now),
             _ => self.advance(now),
         }
@@ -78,13 +76,17 @@ impl Machine {
         self.take_stock(now);
         let mut decisions = vec![Decision::Notice(Notice::Adopted)];
         decisions.extend(self.relent());
+        if self.grant().is_none() {
+            // Somebody has taken the grant back: its access token is not served to its end.
+            decisions.extend(self.withdraw(now));
+        }
         decisions.extend(self.take_up(now));
         decisions.extend(self.advance(now));
         decisions
     }
 
     /// Sees to it that the token in use, which is of another chain, gives way to the new one's.
-    fn supersede(&mut self) {
+    pub(super) fn supersede(&mut self) {
         let Some(token) = self.token.as_mut() else {
             return;
         };
@@ -103,11 +105,8 @@ impl Machine {
         let Some(seed) = self.seed.take() else {
             return Vec::new();
         };
-        let record = self.record.as_ref();
-        let known = record.and_then(|record| record.seed.as_ref());
-        // An imported token is nobody's seed: its mark is another's hash.
-        let is_seed = seed.mark.as_ref() == Some(&seed.token.hash());
-        if is_seed && known == seed.mark.as_ref() {
+        let known = self.record.as_ref().and_then(|known| known.seed.as_ref());
+        if known == seed.mark.as_ref() {
             return self.advance(now);
         }
         self.begin_chain(seed, now);
@@ -121,27 +120,27 @@ impl Machine {
     /// Takes the seed at the start, unless the stored chain began with this very seed or is not
     /// known to have begun with another: then the stored chain wins.
     pub(super) fn take_seed(&mut self, seed: Secret<String>, now: Now) -> bool {
+        let planting = Planting::of_seed(seed, now);
         if let Some(record) = self.record.as_mut() {
-            let hash = seed.hash();
-            if record.seed.get_or_insert_with(|| hash.clone()) == &hash {
+            // A seed beside a grant that was put in by other means is no news until it changes;
+            // one beside a tombstone is meant.
+            if record.seed.is_none() && !record.is_tombstone() {
+                record.seed.clone_from(&planting.mark);
+            }
+            if record.seed == planting.mark {
                 return false;
             }
         }
-        let mark = Some(seed.hash());
-        self.begin_chain(Planting { token: seed, mark }, now);
+        self.begin_chain(planting, now);
         true
     }
 
-    fn begin_chain(&mut self, seed: Planting, now: Now) {
-        let mut begun = Record::new(seed.token, now.wall);
-        begun.seed = seed.mark;
-        let before = self.record.take();
-        let highest = self
-            .stored
-            .max(before.as_ref().map(|record| record.generation));
-        begun.generation = highest.map_or(1, |highest| highest + 1);
-        begun.previous_refresh_token = before.map(|record| record.refresh_token);
-        self.record = Some(begun);
+    pub(super) fn begin_chain(&mut self, planting: Planting, now: Now) {
+        let mut before = self.record.take();
+        if let Some(before) = before.as_mut() {
+            before.generation = Some(before.generation).max(self.stored).unwrap_or_default();
+        }
+        self.record = Some(planting.record.in_place_of(before, planting.mark));
         self.take_stock(now);
     }
 
@@ -160,13 +159,16 @@ impl Machine {
 
     fn kept(&mut self, now: Now) -> Vec<Decision> {
         self.stored = self.record.as_ref().map(|record| record.generation);
-        let mut decisions = Vec::new();
+        let mut decisions = self.settle();
         if std::mem::take(&mut self.unsaved) > 0 {
             decisions.push(Decision::Notice(Notice::SavedAtLast));
             let of_store = |reason| reason == Reason::StoreUnavailable;
             if self.refusal.as_ref().is_some_and(|it| of_store(it.reason)) {
                 decisions.extend(self.relent());
             }
+        }
+        if self.grant().is_none() {
+            decisions.extend(self.tell_of_none(self.next_look(now)));
         }
         decisions.extend(self.take_up(now));
         decisions.extend(self.advance(now));
@@ -181,6 +183,7 @@ impl Machine {
         }
         self.unsaved += 1;
         self.save_at = now.mono + SOON.wait(self.unsaved, self.dice.f64());
+        decisions.extend(self.give_up_errand(kind, self.save_at));
         decisions.extend(self.take_up(now));
         let until = self.save_at;
         // Whoever finds no living token is told so: nothing is refreshed before the save works.
@@ -219,12 +222,18 @@ impl Machine {
         if needed {
             return self.store_trouble(kind, now);
         }
-        vec![Decision::Notice(Notice::StoreTrouble(kind))]
+        let mut decisions = self.give_up_errand(kind, self.look_at);
+        decisions.push(Decision::Notice(Notice::StoreTrouble(kind)));
+        if self.grant().is_none() {
+            decisions.extend(self.tell_of_none(self.look_at));
+        }
+        decisions
     }
 
     fn store_trouble(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
         let until = self.back_off(SOON, None, now);
-        let mut decisions = vec![Decision::Notice(Notice::StoreTrouble(kind))];
+        let mut decisions = self.give_up_errand(kind, until);
+        decisions.push(Decision::Notice(Notice::StoreTrouble(kind)));
         decisions.extend(self.refuse(Reason::StoreUnavailable, kind.as_str().to_owned(), until));
         decisions
     }

@@ -23,7 +23,7 @@ impl Machine {
     }
 
     fn ends(&self) -> [Option<End>; 2] {
-        let Some(record) = &self.record else {
+        let Some(record) = self.grant() else {
             return [None; 2];
         };
         let own = record.refresh_expires_at.map(|at| End {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::config::{Lifetime, Margin};
-use crate::oauth::{Answer, Class};
+use crate::config::{self, Lifetime, Margin};
+use crate::issuer::Revoked;
+use crate::oauth::{Answer, Class, Failure};
 use crate::secret::Secret;
 use crate::store::{ErrorKind, Record};
 
@@ -36,6 +38,19 @@ pub struct Settings {
     pub identity: String,
 }
 
+impl Settings {
+    /// What the section of a grant says, for the process that runs here.
+    pub fn of(grant: &config::Grant) -> Self {
+        Self {
+            refresh_before: grant.refresh_before,
+            default_expires_in: grant.default_expires_in.duration(),
+            renew_floor: grant.renew_floor.duration(),
+            lifetime: grant.lifetime,
+            identity: format!("pid {}", std::process::id()),
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]
@@ -58,9 +73,23 @@ pub enum Event {
     SecretChanged,
     /// The seed has changed; this is the new one.
     SeedChanged(Secret<String>),
-    /// A person puts another refresh token in; with it the hash of the configured seed, which so
-    /// does not count as changed.
-    Imported(Secret<String>, Option<String>),
+    /// A person puts another grant in; with it the hash of the configured seed, which so does
+    /// not count as changed. Told by [`Decision::Settle`].
+    Imported(Box<Record>, Option<String>),
+    /// A person takes the grant back. Told by [`Decision::Settle`].
+    Disowned(Means),
+    /// The server was asked to revoke the grant.
+    Revoked(Result<Revoked, Failure>),
+}
+
+/// How a grant is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// At the server (RFC 7009), then here.
+    Revoke,
+    /// Here alone: the server is gone, or cannot revoke. What it gave may live on there.
+    Forget,
 }
 
 /// Whether an upstream ever accepted a token.
@@ -81,14 +110,56 @@ pub enum Decision {
     Save(Box<Record>, Option<u64>),
     /// Send this refresh token; tell by [`Event::Answered`].
     Refresh(Secret<String>),
+    /// Have the server revoke this refresh token and this access token; tell by
+    /// [`Event::Revoked`].
+    Revoke(Secret<String>, Option<Secret<String>>),
     /// Hand out this access token.
     Publish(Issued),
+    /// Hand out none any more, neither the one in use.
+    Withdraw,
+    /// Tell whoever asked for an import or a revocation what came of it.
+    Settle(Result<Settled, Refusal>),
     /// Whoever waits is told no, and for how long.
     Refuse(Refusal),
     /// The last refusal holds no longer: whoever asks may wait again.
     Relent,
     /// Somebody should know.
     Notice(Notice),
+}
+
+/// What was done for a person, durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The imported grant is stored; its access tokens have this generation or a higher one.
+    Imported(u64),
+    /// The grant is gone, and so is what was stored of it.
+    Revoked(Farewell),
+}
+
+/// What became of a grant that was taken back, by fingerprints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farewell {
+    /// The refresh token's fingerprint.
+    pub refresh_token: String,
+    /// The access token's, where there was one.
+    pub access_token: Option<String>,
+    /// Whether the server revoked the refresh token, or it was only forgotten here.
+    pub means: Means,
+    /// Why the server did not revoke the access token, where it did not.
+    pub access_token_left: Option<String>,
+}
+
+impl Farewell {
+    /// Of `record`, which is taken back now; `left` says why its access token may live on.
+    pub fn to(record: &Record, means: Means, left: Option<String>, now: Timestamp) -> Self {
+        let access_token = record.living_access_token(now);
+        Self {
+            refresh_token: record.refresh_token.fingerprint(),
+            access_token: access_token.map(Secret::fingerprint),
+            means,
+            access_token_left: left,
+        }
+    }
 }
 
 /// An access token as it is handed out.
@@ -118,7 +189,7 @@ pub struct Refusal {
 /// Why there is no access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The store is empty: nobody has put a grant in.
+    /// The store is empty: nobody has put a grant in, or somebody has taken it back.
     NoGrant,
     /// The server says the grant is dead.
     GrantDead,
@@ -160,6 +231,10 @@ pub enum Notice {
     Adopted,
     /// The seed begins a new chain.
     Seeded,
+    /// A grant that a person puts in begins a new chain.
+    Imported,
+    /// A person has taken the grant back.
+    Revoked(Means),
     /// The last process, or the last answer, left open whether the refresh token was spent.
     IntentOpen,
     /// The same refresh token is sent again, inside the server's replay window.

@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::asks::{Asks, Pending};
+use super::asks::{Asks, Pending, Reply, Request};
 use super::cache::Seat;
-use super::event::{Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings, Standing};
+use super::event::{
+    Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings, Settled, Standing,
+};
 use super::inject::Inject;
 use super::metrics::GrantMetrics;
 use super::state::Machine;
@@ -20,9 +22,11 @@ use super::{Board, Cache, Denied, Grant, Metrics, Token};
 use crate::config::{self, GrantName};
 use crate::drain::Tasks;
 use crate::issuer::Issuer;
+use crate::oauth::Failure;
 use crate::ready::{Blocker, Ready};
 use crate::secret::Secret;
 use crate::store::Store;
+use crate::telemetry::chain;
 
 /// How often the files are compared that a person may change: the seed, and the client's secret
 /// while the server refuses it.
@@ -51,6 +55,8 @@ pub struct Keeper {
     board: watch::Sender<Board>,
     status: Arc<Mutex<Status>>,
     asks: Arc<Asks>,
+    /// Who waits to hear what came of a request.
+    reply: Option<Reply>,
     metrics: GrantMetrics,
     ready: Ready,
     blocker: Option<Blocker>,
@@ -78,7 +84,7 @@ impl Keeper {
         ready: &Ready,
     ) -> Result<(Self, Grant), crate::store::Error> {
         let record = parts.store.load().await?;
-        let machine = Machine::new(settings(&parts.settings), record, fastrand::u64(..));
+        let machine = Machine::new(Settings::of(&parts.settings), record, fastrand::u64(..));
         let (board, reader) = watch::channel(Board::default());
         let asks = Arc::new(Asks::default());
         let status = Arc::new(Mutex::new(Status::of(
@@ -113,6 +119,7 @@ impl Keeper {
             board,
             status,
             asks,
+            reply: None,
         };
         Ok((keeper, grant))
     }
@@ -190,13 +197,17 @@ impl Keeper {
     /// What follows from what was asked since the last look.
     fn heard(&mut self, asked: Pending) -> Option<Event> {
         if let Some(parts) = asked.parts {
-            self.machine.reconfigure(settings(&parts.settings));
+            self.machine.reconfigure(Settings::of(&parts.settings));
             self.inject = Inject::new(&parts.settings.inject);
             self.parts = *parts;
             self.tell();
         }
-        if let Some(token) = asked.import {
-            return Some(Event::Imported(token, self.seed.clone()));
+        if let Some((request, reply)) = asked.request {
+            self.reply = Some(reply);
+            return Some(match request {
+                Request::Import(record) => Event::Imported(record, self.seed.clone()),
+                Request::Disown(means) => Event::Disowned(means),
+            });
         }
         match asked.rejected {
             _ if asked.demanded => Some(Event::Demanded),
@@ -225,7 +236,12 @@ impl Keeper {
                 });
             }
             Decision::Refresh(refresh_token) => self.refresh(refresh_token),
+            Decision::Revoke(refresh_token, access_token) => {
+                self.revoke(refresh_token, access_token);
+            }
             Decision::Publish(issued) => self.publish(&issued),
+            Decision::Withdraw => self.withdraw(),
+            Decision::Settle(settled) => self.settle(settled),
             Decision::Refuse(refusal) => self.deny(refusal),
             Decision::Relent => self.board.send_modify(|board| board.denied = None),
             Decision::Notice(notice) => self.metrics.notice(&notice),
@@ -246,6 +262,37 @@ impl Keeper {
             duration.observe(timer.elapsed().as_secs_f64());
             Event::Answered(attempt.answer, attempt.sent_at)
         });
+    }
+
+    fn revoke(&mut self, refresh_token: Secret<String>, access_token: Option<Secret<String>>) {
+        let (issuer, grant) = (Arc::clone(&self.parts.issuer), self.name.clone());
+        self.begin(async move {
+            let revoked = issuer.revoke(&refresh_token, access_token.as_ref()).await;
+            Event::Revoked(revoked.map_err(|error| {
+                tracing::warn!(%grant, error = %chain(&error), "the grant is not revoked");
+                Failure::from(&error)
+            }))
+        });
+    }
+
+    fn withdraw(&self) {
+        self.cache.withdraw(self.seat);
+        self.board.send_modify(|board| board.token = None);
+    }
+
+    /// Tells who asked; nobody may listen any more.
+    fn settle(&mut self, settled: Result<Settled, Refusal>) {
+        let Some(reply) = self.reply.take() else {
+            return;
+        };
+        let now = self.moment(Instant::now());
+        let _ = reply.send(settled.map_err(|refusal| {
+            let wait = refusal.until.checked_sub(now);
+            Denied {
+                retry_after: wait.filter(|wait| !wait.is_zero()),
+                ..Denied::from(refusal)
+            }
+        }));
     }
 
     fn publish(&mut self, issued: &Issued) {
@@ -273,11 +320,7 @@ impl Keeper {
 
     fn deny(&self, refusal: Refusal) {
         let until = self.start + refusal.until;
-        let denied = Denied {
-            reason: refusal.reason,
-            code: refusal.code,
-            retry_after: None,
-        };
+        let denied = Denied::from(refusal);
         self.board
             .send_modify(|board| board.denied = Some((denied, until)));
     }
@@ -287,7 +330,8 @@ impl Keeper {
         let mut status = Status::of(&self.name, self.machine.record(), Timestamp::now());
         status.refresh_token_expires_at = self.machine.refresh_token_ends();
         status.unsaved = self.machine.unsaved();
-        status.refusal = self.machine.refusal().map(|refusal| self.told(refusal));
+        let (refusal, now) = (self.machine.refusal(), self.moment(Instant::now()));
+        status.refusal = refusal.map(|refusal| RefusalStatus::of(refusal, now));
         self.metrics.show(&status);
         let lives = self
             .board
@@ -302,16 +346,6 @@ impl Keeper {
             _ => {}
         }
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
-
-    /// A refusal in the words of the status: with the wall's time.
-    fn told(&self, refusal: &Refusal) -> RefusalStatus {
-        let wait = (self.start + refusal.until).saturating_duration_since(Instant::now());
-        RefusalStatus {
-            reason: refusal.reason.as_str(),
-            code: refusal.code.clone(),
-            next_attempt_at: Timestamp::now().checked_add(wait).ok(),
-        }
     }
 
     /// The seed that the process starts with.
@@ -354,22 +388,12 @@ impl Keeper {
     }
 }
 
-fn settings(grant: &config::Grant) -> Settings {
-    Settings {
-        refresh_before: grant.refresh_before,
-        default_expires_in: grant.default_expires_in.duration(),
-        renew_floor: grant.renew_floor.duration(),
-        lifetime: grant.lifetime,
-        identity: format!("pid {}", std::process::id()),
-    }
-}
-
 /// The machine decides on the kind; the words go to the log.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "it is the end of an error's way"
 )]
 fn log_store(error: crate::store::Error) -> crate::store::ErrorKind {
-    tracing::warn!(error = %crate::telemetry::chain(&error), "store failed");
+    tracing::warn!(error = %chain(&error), "store failed");
     error.kind
 }

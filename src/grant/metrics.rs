@@ -7,7 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-use super::event::{Notice, Rotation};
+use super::event::{Means, Notice, Rotation};
 use super::status::Status;
 use crate::config::GrantName;
 use crate::oauth::Class;
@@ -30,7 +30,7 @@ pub struct Metrics {
 }
 
 /// The states that a grant can be shown in.
-const STATES: [&str; 4] = ["none", "live", "suspect", "dead"];
+const STATES: [&str; 5] = ["none", "live", "suspect", "dead", "revoked"];
 
 /// Seconds; the token endpoint answers in 10 ms to some seconds.
 const DURATIONS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -201,6 +201,11 @@ impl GrantMetrics {
                 tracing::info!(%grant, "took a newer record from the store");
             }
             Notice::Seeded => tracing::info!(%grant, "the seed begins a new chain"),
+            Notice::Imported => tracing::info!(%grant, "an imported grant begins a new chain"),
+            Notice::Revoked(Means::Revoke) => tracing::info!(%grant, "the grant is revoked"),
+            Notice::Revoked(Means::Forget) => {
+                tracing::info!(%grant, "the grant is forgotten here; the server was not asked");
+            }
             Notice::IntentOpen | Notice::Resent | Notice::Held | Notice::LastResort => {
                 self.doubt(notice);
             }

@@ -13,6 +13,7 @@ mod asks;
 mod cache;
 mod durable;
 mod ending;
+mod errand;
 pub mod event;
 mod inject;
 mod keeper;
@@ -40,16 +41,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::GrantName;
-use crate::secret::Secret;
+use crate::store::Record;
 
 pub use cache::Cache;
-pub use event::{Reason, Standing};
+pub use event::{Farewell, Means, Reason, Standing};
 pub use keeper::{Keeper, Parts};
 pub use metrics::Metrics;
 pub use status::Status;
 
-use asks::{Ask, Asks};
+use asks::{Ask, Asks, Request};
 use cache::Seat;
+use event::Settled;
 
 /// A handle to one grant: asks for its access token.
 #[derive(Clone, Debug)]
@@ -122,6 +124,26 @@ pub struct Denied {
     pub retry_after: Option<Duration>,
 }
 
+impl From<event::Refusal> for Denied {
+    /// The refusal without its moment, which is of the keeper's clock.
+    fn from(refusal: event::Refusal) -> Self {
+        Self {
+            reason: refusal.reason,
+            code: refusal.code,
+            retry_after: None,
+        }
+    }
+}
+
+/// What came of an import: the grant is stored, durably.
+#[derive(Clone, Debug)]
+pub enum Imported {
+    /// It serves: an access token came with it, or a refresh brought one.
+    Serves(Arc<Token>),
+    /// It is kept, but no access token of it can be had, or not yet.
+    Kept(Denied),
+}
+
 impl Grant {
     /// The name in the configuration.
     pub fn name(&self) -> &GrantName {
@@ -174,25 +196,51 @@ impl Grant {
         self.wait(deadline, current, Ask::Refresh).await
     }
 
-    /// Puts another refresh token in, which begins a new chain, and gives the first access token
-    /// of it.
-    pub async fn import_by(
-        &self,
-        refresh_token: Secret<String>,
-        deadline: Instant,
-    ) -> Result<Arc<Token>, Denied> {
-        let mut board = self.board.clone();
-        let current = board
-            .borrow_and_update()
-            .token
-            .as_ref()
-            .map(|token| token.generation);
-        self.asks.import(refresh_token);
-        // What was refused before was refused to the old chain.
-        if timeout_at(deadline, board.changed()).await.is_err() {
-            return Err(denied(Reason::TokenTimeout, "still_waiting"));
+    /// Puts another grant in, which begins a new chain in place of the one that is kept. Its
+    /// access token, where it has one that lives, is served without asking the server.
+    ///
+    /// An error says that it is not stored; after [`Reason::TokenTimeout`], and where the store
+    /// fails, it may yet be. Cancel-safe: the keeper goes on with what it has taken on.
+    pub async fn import_by(&self, record: Record, deadline: Instant) -> Result<Imported, Denied> {
+        let request = Request::Import(Box::new(record));
+        let Settled::Imported(begun) = self.request_by(request, deadline).await? else {
+            return Err(denied(Reason::TokenTimeout, "superseded"));
+        };
+        // A token of the chain before has a lower generation, also one that came meanwhile, and
+        // what was refused to that chain is refused no more.
+        let floor = begun.checked_sub(1);
+        Ok(match self.wait(deadline, floor, Ask::Token).await {
+            Ok(token) => Imported::Serves(token),
+            Err(denied) => Imported::Kept(denied),
+        })
+    }
+
+    /// Takes the grant back: at the server or here alone, and leaves a tombstone in the store.
+    /// Nothing of it is served any more.
+    ///
+    /// Where the server does not revoke it, the grant stays as it is. Cancel-safe: the keeper
+    /// goes on with what it has taken on.
+    pub async fn revoke_by(&self, means: Means, deadline: Instant) -> Result<Farewell, Denied> {
+        match self.request_by(Request::Disown(means), deadline).await? {
+            Settled::Revoked(farewell) => Ok(farewell),
+            Settled::Imported(_) => Err(denied(Reason::TokenTimeout, "superseded")),
         }
-        self.wait(deadline, current, Ask::Token).await
+    }
+
+    async fn request_by(&self, request: Request, deadline: Instant) -> Result<Settled, Denied> {
+        let settled = self.asks.request(request);
+        let heard = async {
+            tokio::select! {
+                biased;
+                settled = settled => settled.unwrap_or_else(|_| {
+                    let code = if self.has_ended() { "stopping" } else { "superseded" };
+                    Err(denied(Reason::TokenTimeout, code))
+                }),
+                () = self.ended() => Err(denied(Reason::TokenTimeout, "stopping")),
+            }
+        };
+        let heard = timeout_at(deadline, heard).await;
+        heard.unwrap_or_else(|_| Err(denied(Reason::TokenTimeout, "still_waiting")))
     }
 
     /// Tells that an upstream refused `rejected`, without waiting for what follows.

@@ -132,7 +132,8 @@ impl Machine {
                 };
                 (State::Dead(death), true)
             }
-            State::Dead(death) => (State::Dead(death.clone()), false),
+            // Of what is revoked nothing is sent, so no sentence is heard.
+            State::Dead(_) | State::Revoked { .. } => return false,
         };
         record.state = state;
         died
@@ -173,7 +174,7 @@ impl Machine {
         open.map_or(0, |open| open.tries)
     }
 
-    fn reason(&self, class: Class) -> Reason {
+    pub(super) fn reason(&self, class: Class) -> Reason {
         match class {
             Class::Later | Class::Ambiguous | Class::Unknown => Reason::IssuerUnavailable,
             Class::ClientBroken => Reason::ClientRefused,

@@ -49,7 +49,8 @@ impl Machine {
         if !self.resting() {
             return Vec::new();
         }
-        if self.due(now) || self.looks_at().is_some_and(|at| at <= now.mono) {
+        let awaited = self.errand_waits() || self.due(now);
+        if awaited || self.looks_at().is_some_and(|at| at <= now.mono) {
             self.phase = Phase::Reading;
             return vec![Decision::Load];
         }
@@ -65,7 +66,7 @@ impl Machine {
         if self.unsaved() {
             return Some(self.save_at);
         }
-        if self.closing || self.record.is_none() {
+        if self.closing || self.grant().is_none() {
             return None;
         }
         let spaced = self.asked_at.map_or(Moment::ZERO, |asked| asked + SPACING);
@@ -101,8 +102,7 @@ impl Machine {
             || (self.refusal.is_some() && !served)
             || (self.held && self.in_doubt())
             || self
-                .record
-                .as_ref()
+                .grant()
                 .is_none_or(|record| matches!(record.state, State::Dead(_)));
         (wanting && !self.unsaved() && !self.closing).then_some(self.look_at)
     }

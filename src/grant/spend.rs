@@ -129,6 +129,7 @@ impl Machine {
         }
         let refused = match &record.state {
             State::Live => None,
+            State::Revoked { .. } => return self.tell_of_none(self.next_look(now)),
             State::Suspect(death) => Some((Reason::IssuerUnavailable, death.reason.clone())),
             State::Dead(death) => Some((Reason::GrantDead, death.reason.clone())),
         };

@@ -5,7 +5,8 @@
 //! The machine orders at most one piece of work at a time and waits for its event. When a round
 //! begins stands in `schedule.rs`, reading and saving in `durable.rs`, the spending in `spend.rs`,
 //! what follows from the server's answer in `outcome.rs`, the handing out in `publish.rs`, and
-//! how long the grant itself lives in `ending.rs`. `simulation/` sweeps all of it.
+//! how long the grant itself lives in `ending.rs`, what a person asks for in `errand.rs`.
+//! `simulation/` sweeps all of it.
 //!
 //! What always holds:
 //! - A refresh token is sent only after the intent to spend it is durable.
@@ -15,10 +16,12 @@
 //!   server's replay window, or, counted, when no access token lives any more.
 //! - Whoever waits is told something: while no token lives, there is work under way, work that is
 //!   about to begin, or a refusal that says until when.
-//! - Dead is a state, not a deletion.
+//! - Dead is a state, not a deletion. A grant that a person took back leaves a tombstone, of
+//!   which nothing is sent and nothing is handed out, until another grant begins a new chain.
 
 use std::time::Duration;
 
+use super::errand::Errand;
 use super::event::{Decision, Event, Moment, Notice, Now, Reason, Refusal, Settings, Standing};
 use super::schedule::SPACING;
 use crate::backoff::Backoff;
@@ -37,6 +40,8 @@ pub(super) enum Phase {
     Intending,
     /// The server is being asked.
     Asking,
+    /// The server is asked to revoke the grant.
+    Revoking,
     /// What came of it is being saved; then the token, if one came, is published.
     Keeping,
 }
@@ -72,8 +77,10 @@ pub struct Machine {
     pub(super) retry_at: Moment,
     /// When the store is looked at without need.
     pub(super) look_at: Moment,
-    /// A changed seed, or an imported token, that is to begin a new chain.
+    /// A changed seed that is to begin a new chain.
     pub(super) seed: Option<Planting>,
+    /// What a person has asked for and is not settled yet.
+    pub(super) errand: Option<Errand>,
     /// Both clocks as they stood together.
     pub(super) clocks: Option<Now>,
     /// The last event.
@@ -84,12 +91,21 @@ pub struct Machine {
     pub(super) closing: bool,
 }
 
-/// A refresh token that is to begin a new chain.
+/// A grant that is to begin a new chain.
 #[derive(Clone, Debug)]
 pub(super) struct Planting {
-    pub(super) token: Secret<String>,
+    pub(super) record: Record,
     /// The hash of the seed that then counts as taken.
     pub(super) mark: Option<String>,
+}
+
+impl Planting {
+    pub(super) fn of_seed(seed: Secret<String>, now: Now) -> Self {
+        Self {
+            mark: Some(seed.hash()),
+            record: Record::new(seed, now.wall),
+        }
+    }
 }
 
 /// The token in use, as far as the machine cares.
@@ -151,6 +167,7 @@ impl Machine {
             retry_at: Moment::ZERO,
             look_at: Moment::ZERO,
             seed: None,
+            errand: None,
             clocks: None,
             seen: Moment::ZERO,
             warned: None,
@@ -187,11 +204,13 @@ impl Machine {
             Event::Answered(Answer::Success(tokens), sent) => self.refreshed(*tokens, sent, now),
             Event::Answered(Answer::Failed(failure), _) => self.failed(failure, now),
             Event::SecretChanged => self.secret_changed(now),
-            Event::SeedChanged(seed) => {
-                let mark = Some(seed.hash());
-                self.sow(Planting { token: seed, mark }, now)
+            Event::SeedChanged(seed) => self.sow(seed, now),
+            Event::Imported(record, mark) => {
+                let record = *record;
+                self.take_on(Errand::Import(Box::new(Planting { record, mark })), now)
             }
-            Event::Imported(token, mark) => self.sow(Planting { token, mark }, now),
+            Event::Disowned(means) => self.take_on(Errand::Disown(means), now),
+            Event::Revoked(answer) => self.revoked(answer, now),
         });
         decisions.extend(self.warn(now));
         decisions
@@ -331,8 +350,8 @@ impl Machine {
         decisions
     }
 
-    fn sow(&mut self, planting: Planting, now: Now) -> Vec<Decision> {
-        self.seed = Some(planting);
+    fn sow(&mut self, seed: Secret<String>, now: Now) -> Vec<Decision> {
+        self.seed = Some(Planting::of_seed(seed, now));
         self.look_at = Moment::ZERO;
         self.advance(now)
     }

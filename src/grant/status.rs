@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::event::{Moment, Refusal};
 use crate::config::GrantName;
 use crate::store::{Record, State};
 
@@ -14,7 +15,7 @@ use crate::store::{Record, State};
 pub struct Status {
     /// The grant's name in the configuration.
     pub grant: String,
-    /// `live`, `suspect`, `dead`, or `none` when nothing is stored.
+    /// `live`, `suspect`, `dead`, `revoked`, or `none` when nothing is stored.
     pub state: &'static str,
     /// Why and since when it is called dead.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +32,13 @@ pub struct Status {
     pub access_token_lives: bool,
     /// The scope granted, where told.
     pub scope: Option<String>,
+    /// The account that the grant is of, where an `id_token` told.
+    pub subject: Option<String>,
+    /// When a person gave the grant by login.
+    pub enrolled_at: Option<Timestamp>,
+    /// When a person took the grant back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
     /// When the grant was put into the store.
     pub obtained_at: Option<Timestamp>,
     /// When the last refresh succeeded.
@@ -71,22 +79,43 @@ pub struct RefusalStatus {
     pub next_attempt_at: Option<Timestamp>,
 }
 
+impl RefusalStatus {
+    /// `refusal` as it stands now, with the wall's time.
+    pub(super) fn of(refusal: &Refusal, now: Moment) -> Self {
+        let wait = refusal.until.saturating_sub(now);
+        Self {
+            reason: refusal.reason.as_str(),
+            code: refusal.code.clone(),
+            next_attempt_at: Timestamp::now().checked_add(wait).ok(),
+        }
+    }
+}
+
 impl Status {
     /// What a record says by itself.
     pub fn of(grant: &GrantName, record: Option<&Record>, now: Timestamp) -> Self {
         let access = record.and_then(|record| record.access_token.as_ref());
         let (state, death) = state(record);
+        let revoked_at = record.and_then(|record| match record.state {
+            State::Revoked { since } => Some(since),
+            _ => None,
+        });
         Self {
             grant: grant.to_string(),
             state,
             death,
-            refresh_token: record.map(|record| record.refresh_token.fingerprint()),
+            refresh_token: record
+                .filter(|record| !record.is_tombstone())
+                .map(|record| record.refresh_token.fingerprint()),
             refresh_token_expires_at: record.and_then(|record| record.refresh_expires_at),
             access_token: access.map(|access| access.value.fingerprint()),
             access_token_expires_at: access.and_then(|access| access.expires_at),
             access_token_lives: access
                 .is_some_and(|access| access.expires_at.is_none_or(|end| now < end)),
             scope: record.and_then(|record| record.scope.clone()),
+            subject: record.and_then(|record| record.subject.clone()),
+            enrolled_at: record.and_then(|record| record.enrolled_at),
+            revoked_at,
             obtained_at: record.map(|record| record.obtained_at),
             refreshed_at: record.and_then(|record| record.refreshed_at),
             rotated_at: record.and_then(|record| record.rotated_at),
@@ -107,6 +136,7 @@ fn state(record: Option<&Record>) -> (&'static str, Option<DeathStatus>) {
     };
     let (name, death) = match &record.state {
         State::Live => return ("live", None),
+        State::Revoked { .. } => return ("revoked", None),
         State::Suspect(death) => ("suspect", death),
         State::Dead(death) => ("dead", death),
     };

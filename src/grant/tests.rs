@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::{Decision, Event, Issued, Notice, Now, Reason, Rotation, Settings, Standing};
+use super::event::{
+    Decision, Event, Issued, Means, Notice, Now, Reason, Refusal, Rotation, Settings, Settled,
+    Standing,
+};
 use super::state::Machine;
 use crate::config::{Lifetime, Margin, Period, RotationRule};
+use crate::issuer::{AccessFate, Revoked};
 use crate::oauth::{Answer, Class, Expires, Failure, Tokens};
 use crate::secret::Secret;
 use crate::store::{AccessToken, ErrorKind, Intent, Record, State};
@@ -21,6 +25,9 @@ struct Story {
     asked: Option<String>,
     published: Vec<Issued>,
     notices: Vec<Notice>,
+    /// The tokens that the server is asked to revoke.
+    revoking: Option<[Option<String>; 2]>,
+    settled: Vec<Result<Settled, Refusal>>,
 }
 
 fn secret(text: &str) -> Secret<String> {
@@ -106,6 +113,8 @@ impl Story {
             asked: None,
             published,
             notices,
+            revoking: None,
+            settled: Vec::new(),
         };
         let decisions = story.machine.begin(seed.map(secret), story.now);
         story.follow(decisions);
@@ -121,7 +130,14 @@ impl Story {
                     assert!(self.asked.is_none(), "two requests at once");
                     self.asked = Some(token.expose().clone());
                 }
+                Decision::Revoke(refresh, access) => {
+                    assert!(self.asked.is_none(), "beside a refresh");
+                    let text = |token: Secret<String>| token.expose().clone();
+                    self.revoking = Some([Some(text(refresh)), access.map(text)]);
+                }
                 Decision::Publish(issued) => self.published.push(issued),
+                Decision::Withdraw => self.published.clear(),
+                Decision::Settle(settled) => self.settled.push(settled),
                 Decision::Refuse(_) | Decision::Relent => {}
                 Decision::Notice(notice) => self.notices.push(notice),
             }
@@ -153,6 +169,19 @@ impl Story {
         self.now.mono += Duration::from_secs(seconds);
         self.now.wall += SignedDuration::from_secs(i64::try_from(seconds).unwrap());
         self.on(Event::Tick);
+    }
+
+    /// The server answers a revocation.
+    fn hands_back(&mut self, answer: Result<AccessFate, Failure>) {
+        assert!(self.revoking.take().is_some(), "nobody asked");
+        let revoked = answer.map(|access_token| Revoked { access_token });
+        self.on(Event::Revoked(revoked));
+    }
+
+    /// What came of the last errand: done, or why not.
+    fn outcome(&mut self) -> Result<Settled, (Reason, String)> {
+        let settled = self.settled.pop().expect("it is settled");
+        settled.map_err(|refusal| (refusal.reason, refusal.code))
     }
 
     fn refusal(&self) -> Option<(Reason, u64)> {
@@ -800,4 +829,208 @@ fn a_process_that_ends_begins_nothing() {
     story.follow(decisions);
     assert_eq!(story.stored().refresh_token, secret("rt-2"));
     assert!(story.asked.is_none());
+}
+
+// What a person asks for.
+
+/// A grant that was just given, with an access token that lives for so many seconds.
+fn enrolled(refresh_token: &str, seconds: i64) -> Box<Record> {
+    Box::new(Record {
+        subject: Some(String::from("account")),
+        ..record_with_token(refresh_token, seconds)
+    })
+}
+
+fn no_grant(code: &str) -> Result<Settled, (Reason, String)> {
+    Err((Reason::NoGrant, code.to_owned()))
+}
+
+#[test]
+fn an_imported_access_token_is_served_without_a_request() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    let generation = story.stored().generation;
+    story.on(Event::Imported(enrolled("rt-2", 300), None));
+    assert!(story.asked.is_none());
+    assert_eq!(story.outcome(), Ok(Settled::Imported(generation + 1)));
+    assert_eq!(story.published.last().unwrap().generation, generation + 1);
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+    assert_eq!(story.stored().previous_refresh_token, Some(secret("rt-1")));
+    assert_eq!(story.stored().subject.as_deref(), Some("account"));
+    assert_eq!(story.notices, [Notice::Imported]);
+}
+
+#[test]
+fn an_imported_token_waits_for_the_refresh_of_the_old_chain_and_is_told_apart_from_it() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.on(Event::Imported(Box::new(record("rt-new")), None));
+    assert_eq!(story.asked.as_deref(), Some("rt-1"));
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    let Ok(Settled::Imported(begun)) = story.outcome() else {
+        panic!("it is stored");
+    };
+    assert!(
+        story.published.last().unwrap().generation < begun,
+        "the old chain's"
+    );
+    assert_eq!(story.stored().previous_refresh_token, Some(secret("rt-2")));
+    story.pass(2);
+    assert_eq!(story.asked.as_deref(), Some("rt-new"));
+    story.answer(tokens("at-new", None, 600));
+    assert!(story.published.last().unwrap().generation >= begun);
+}
+
+#[test]
+fn an_import_that_the_store_refuses_is_told_and_tried_again() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.saves = vec![ErrorKind::Away];
+    story.on(Event::Imported(enrolled("rt-2", 300), None));
+    let away = (Reason::StoreUnavailable, String::from("away"));
+    assert_eq!(story.outcome(), Err(away.clone()));
+    story.pass(2);
+    assert_eq!(story.stored().refresh_token, secret("rt-2"));
+
+    let mut unread = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    let decisions = unread
+        .machine
+        .on(Event::Imported(enrolled("rt-2", 300), None), unread.now);
+    assert_eq!(decisions, [Decision::Load]);
+    unread.on(Event::Loaded(Err(ErrorKind::Away)));
+    assert_eq!(unread.outcome(), Err(away));
+    unread.pass(60);
+    assert_eq!(
+        unread.stored().refresh_token,
+        secret("rt-1"),
+        "nothing was done"
+    );
+}
+
+#[test]
+fn an_imported_grant_keeps_the_seed_away_and_a_changed_seed_comes() {
+    let mut story = Story::begin(None, Some("seed-1"));
+    story.answer(tokens("at-1", None, 600));
+    let mark = Some(secret("seed-1").hash());
+    story.on(Event::Imported(enrolled("rt-2", 300), mark));
+    let mut again = Story::begin(story.stored.clone(), Some("seed-1"));
+    assert_eq!(again.stored().refresh_token, secret("rt-2"));
+    again.on(Event::SeedChanged(secret("seed-2")));
+    assert_eq!(again.stored().refresh_token, secret("seed-2"));
+}
+
+#[test]
+fn a_revoked_grant_leaves_a_tombstone_of_which_nothing_is_served_or_sent() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    assert_eq!(story.served(), "at-stored");
+    story.on(Event::Disowned(Means::Revoke));
+    let tokens = [Some("rt-1".to_owned()), Some("at-stored".to_owned())];
+    assert_eq!(story.revoking, Some(tokens));
+    assert_eq!(story.served(), "at-stored", "until the server has done it");
+    story.hands_back(Ok(AccessFate::Revoked));
+    assert!(story.published.is_empty());
+    assert!(story.stored().is_tombstone());
+    let Ok(Settled::Revoked(farewell)) = story.outcome() else {
+        panic!("it is revoked");
+    };
+    assert_eq!(farewell.refresh_token, secret("rt-1").fingerprint());
+    assert_eq!(farewell.means, Means::Revoke);
+    for _ in 0..500 {
+        story.on(Event::Wanted);
+        story.on(Event::Demanded);
+        story.on(Event::Rejected(1, Standing::Proven));
+        story.on(Event::SecretChanged);
+        assert!(matches!(story.refusal(), Some((Reason::NoGrant, _))));
+        story.pass(7);
+    }
+    assert_eq!(story.machine.refusal().unwrap().code, "revoked");
+    assert!(story.asked.is_none() && story.published.is_empty());
+    assert_eq!(story.machine.refresh_token_ends(), None);
+
+    story.on(Event::Disowned(Means::Revoke));
+    assert_eq!(story.outcome(), no_grant("revoked"));
+    story.on(Event::Imported(enrolled("rt-2", 86_400), None));
+    assert_eq!(story.served(), "at-stored");
+    assert_eq!(story.stored().previous_refresh_token, None);
+    assert_eq!(story.machine.refusal(), None);
+}
+
+#[test]
+fn a_tombstone_outlives_a_restart_with_the_same_seed_and_not_a_changed_one() {
+    let mut story = Story::begin(None, Some("seed-1"));
+    story.answer(tokens("at-1", None, 600));
+    story.on(Event::Disowned(Means::Forget));
+    assert!(story.revoking.is_none(), "the server is not asked");
+    let tombstone = story.stored.clone();
+    let mut same = Story::begin(tombstone.clone(), Some("seed-1"));
+    same.pass(3600);
+    assert!(same.asked.is_none() && same.stored().is_tombstone());
+    assert!(matches!(same.refusal(), Some((Reason::NoGrant, _))));
+    same.on(Event::SeedChanged(secret("seed-1")));
+    assert!(same.stored().is_tombstone(), "the same seed is no news");
+    let changed = Story::begin(tombstone, Some("seed-2"));
+    assert_eq!(changed.asked.as_deref(), Some("seed-2"));
+    // A seed that was put beside a tombstone of an imported grant is meant.
+    let unseeded = record("rt-1").tombstone(start().wall);
+    let seeded = Story::begin(Some(unseeded), Some("seed-1"));
+    assert_eq!(seeded.asked.as_deref(), Some("seed-1"));
+}
+
+#[test]
+fn what_the_server_does_not_revoke_stays_and_is_told() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    for (class, code, reason) in [
+        (Class::Later, "connect_refused", Reason::IssuerUnavailable),
+        (Class::ClientBroken, "invalid_client", Reason::ClientRefused),
+        (
+            Class::Configuration,
+            "no_revocation_endpoint",
+            Reason::ConfigurationRefused,
+        ),
+    ] {
+        story.on(Event::Disowned(Means::Revoke));
+        story.hands_back(Err(Failure::new(class, code)));
+        assert_eq!(story.outcome(), Err((reason, code.to_owned())));
+    }
+    assert_eq!(story.served(), "at-stored");
+    assert_eq!(story.stored().state, State::Live);
+    assert_eq!(
+        story.machine.refusal(),
+        None,
+        "requests are served as before"
+    );
+    let mut empty = Story::begin(None, None);
+    empty.on(Event::Disowned(Means::Forget));
+    assert_eq!(empty.outcome(), no_grant("store_empty"));
+}
+
+#[test]
+fn a_revocation_waits_for_the_refresh_and_revokes_what_came_of_it() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.on(Event::Disowned(Means::Revoke));
+    assert!(story.revoking.is_none());
+    story.answer(tokens("at-1", Some("rt-2"), 600));
+    let tokens = [Some("rt-2".to_owned()), Some("at-1".to_owned())];
+    assert_eq!(story.revoking, Some(tokens));
+}
+
+#[test]
+fn a_tombstone_that_cannot_be_saved_is_told_and_saved_later() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.on(Event::Disowned(Means::Revoke));
+    story.saves = vec![ErrorKind::Away];
+    story.hands_back(Ok(AccessFate::Absent));
+    let code = String::from("revoked_but_not_saved");
+    assert_eq!(story.outcome(), Err((Reason::StoreUnavailable, code)));
+    assert!(story.published.is_empty(), "it is served no more");
+    story.pass(2);
+    assert!(story.stored().is_tombstone());
+    assert!(story.asked.is_none());
+}
+
+#[test]
+fn a_tombstone_by_another_stops_the_token_in_use() {
+    let mut story = Story::begin(Some(record_with_token("rt-1", 600)), None);
+    story.stored = Some(story.stored().tombstone(start().wall));
+    story.pass(560);
+    assert!(story.published.is_empty() && story.asked.is_none());
+    assert!(story.notices.contains(&Notice::Adopted));
+    assert!(matches!(story.refusal(), Some((Reason::NoGrant, _))));
 }

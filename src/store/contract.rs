@@ -60,6 +60,8 @@ pub(super) fn full(generation: u64) -> Record {
         "previous_refresh_token": format!("{TOKEN} before"),
         "access_token": { "value": format!("{TOKEN} access"), "generation": 3, "issued_at": at, "expires_at": at },
         "scope": "offline_access crm.read",
+        "subject": "248289761001",
+        "enrolled_at": "2026-11-01T08:00:00Z",
         "obtained_at": at,
         "rotated_at": at,
         "refreshed_at": at,

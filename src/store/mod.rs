@@ -9,6 +9,7 @@
 //! Every store passes the one suite in `contract.rs`.
 
 mod error;
+mod handed;
 mod key;
 mod metrics;
 mod record;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use error::{Error, ErrorKind};
 pub use file::FileStore;
+pub use handed::{NotARecord, NotAToken, RefreshToken};
 pub use key::{Key, MalformedKey};
 pub use metrics::{Measured, Metrics};
 pub use record::{AccessToken, Death, Intent, Record, State, Unknown};

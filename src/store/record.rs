@@ -39,6 +39,13 @@ pub struct Record {
     /// The scope granted, where told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// The account that the grant is of: the `sub` of the `id_token` that came with it
+    /// (OpenID Connect Core §2), as this server names its accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When a person gave the grant by `bearward login`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled_at: Option<Timestamp>,
     /// When the grant was put into the store.
     pub obtained_at: Timestamp,
     /// When the refresh token last changed.
@@ -125,6 +132,11 @@ pub enum State {
     Suspect(Death),
     /// The server called it dead, twice.
     Dead(Death),
+    /// A person took it back: what is left is a tombstone ([`Record::tombstone`]).
+    Revoked {
+        /// When.
+        since: Timestamp,
+    },
 }
 
 /// Why and since when a grant is called dead.
@@ -158,6 +170,8 @@ impl Record {
             previous_refresh_token: None,
             access_token: None,
             scope: None,
+            subject: None,
+            enrolled_at: None,
             obtained_at: now,
             rotated_at: None,
             refreshed_at: None,
@@ -169,6 +183,61 @@ impl Record {
             captured: BTreeMap::new(),
             other: Unknown::default(),
         }
+    }
+
+    /// The same grant as the first record of a chain that takes the place of `before`; `seed` is
+    /// the hash of the configured seed, which so does not count as changed.
+    ///
+    /// Of what was learnt about the refresh token elsewhere nothing stays: this chain begins.
+    #[must_use]
+    pub fn in_place_of(self, before: Option<Self>, seed: Option<String>) -> Self {
+        let generation = before.as_ref().map_or(1, |before| before.generation + 1);
+        let own = &self.refresh_token;
+        let previous = before
+            .map(|before| before.refresh_token)
+            .filter(|previous| !previous.expose().is_empty() && previous != own);
+        Self {
+            generation,
+            previous_refresh_token: previous,
+            access_token: self.access_token.map(|access| AccessToken {
+                generation,
+                ..access
+            }),
+            rotated_at: None,
+            refreshed_at: None,
+            intent: None,
+            state: State::Live,
+            seed,
+            ..self
+        }
+    }
+
+    /// What is left of a grant that a person took back: that it was there, of whom, and with
+    /// which seed it began, so that the same seed does not bring it back. No secret is left, and
+    /// of unknown members each may be one.
+    #[must_use]
+    pub fn tombstone(&self, now: Timestamp) -> Self {
+        Self {
+            generation: self.generation + 1,
+            scope: self.scope.clone(),
+            subject: self.subject.clone(),
+            enrolled_at: self.enrolled_at,
+            seed: self.seed.clone(),
+            state: State::Revoked { since: now },
+            ..Self::new(Secret::new(String::new()), self.obtained_at)
+        }
+    }
+
+    /// The access token, unless it has ended.
+    pub fn living_access_token(&self, now: Timestamp) -> Option<&Secret<String>> {
+        let access = self.access_token.as_ref()?;
+        let lives = access.expires_at.is_none_or(|ends| now < ends);
+        lives.then_some(&access.value)
+    }
+
+    /// True for what [`Record::tombstone`] leaves: there is no grant.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self.state, State::Revoked { .. })
     }
 }
 
@@ -216,5 +285,67 @@ mod shown_if_any {
         from: D,
     ) -> Result<Option<Secret<String>>, D::Error> {
         Ok(Option::<String>::deserialize(from)?.map(Secret::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    fn enrolled() -> Record {
+        let record = Record::new(secret("rt-new"), Timestamp::UNIX_EPOCH);
+        Record {
+            generation: 7,
+            subject: Some(String::from("account")),
+            scope: Some(String::from("crm.read")),
+            access_token: Some(AccessToken {
+                value: secret("at-new"),
+                generation: 7,
+                issued_at: Timestamp::UNIX_EPOCH,
+                expires_at: None,
+            }),
+            captured: BTreeMap::from([(String::from("instance_url"), json!("https://a.example"))]),
+            ..record
+        }
+    }
+
+    #[test]
+    fn a_tombstone_remembers_whose_it_was_and_keeps_no_secret() {
+        let mut grant = enrolled().in_place_of(None, Some(String::from("hash of the seed")));
+        grant.previous_refresh_token = Some(secret("rt-old"));
+        grant.other = Unknown(BTreeMap::from([(String::from("dpop"), json!("secret"))]));
+        let tombstone = grant.tombstone(Timestamp::UNIX_EPOCH);
+        assert!(tombstone.is_tombstone() && !grant.is_tombstone());
+        assert_eq!(
+            serde_json::to_value(&tombstone).unwrap(),
+            json!({
+                "schema": 1, "generation": 2, "refresh_token": "",
+                "scope": "crm.read", "subject": "account", "seed": "hash of the seed",
+                "obtained_at": "1970-01-01T00:00:00Z",
+                "state": { "revoked": { "since": "1970-01-01T00:00:00Z" } },
+            })
+        );
+        let read: Record = serde_json::from_value(json!(tombstone)).unwrap();
+        assert_eq!(read, tombstone);
+    }
+
+    #[test]
+    fn a_new_chain_keeps_the_last_refresh_token_where_there_is_another() {
+        let old = Record::new(secret("rt-old"), Timestamp::UNIX_EPOCH);
+        let begun = enrolled().in_place_of(Some(old.clone()), None);
+        assert_eq!(begun.generation, 1);
+        assert_eq!(begun.previous_refresh_token, Some(secret("rt-old")));
+        assert_eq!(begun.access_token.unwrap().generation, 1);
+        let after_nothing = enrolled().in_place_of(Some(old.tombstone(old.obtained_at)), None);
+        assert_eq!(after_nothing.generation, 2);
+        assert_eq!(after_nothing.previous_refresh_token, None);
+        let again = enrolled().in_place_of(Some(enrolled()), None);
+        assert_eq!((again.generation, again.previous_refresh_token), (8, None));
     }
 }

@@ -1,16 +1,16 @@
 //! What must hold at every step of every schedule, and the story that is told when it does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::plan::{DAY, seconds};
 use super::server::Time;
 use super::trouble::PROMPT;
-use super::world::{World, number};
-use crate::grant::event::{Issued, Notice};
+use super::world::{World, number, numbered};
+use crate::grant::event::{Issued, Notice, Settled};
 use crate::oauth::Class;
-use crate::store::State;
+use crate::store::{Record, State};
 
 /// What is remembered in order to judge.
 #[derive(Default)]
@@ -28,6 +28,12 @@ pub(super) struct Laws {
     pub(super) clock_lied: bool,
     /// Which refresh token came with which access token.
     pub(super) handed: HashMap<usize, usize>,
+    /// The families that the server was asked to revoke, and did.
+    pub(super) revoked: HashSet<usize>,
+    /// The families of which a process has seen, or left, a tombstone.
+    buried: HashSet<usize>,
+    /// The family of the grant that was on the shelf last.
+    last: Option<usize>,
     sends: Vec<Time>,
     replay: Option<Replay>,
 }
@@ -57,6 +63,10 @@ impl Laws {
         }
     }
 
+    pub(super) fn expect_no_replay(&mut self) {
+        self.replay = None;
+    }
+
     fn saw(&self, like: impl Fn(&Notice) -> bool) -> bool {
         self.notices.iter().any(like)
     }
@@ -83,9 +93,14 @@ impl World {
                 .break_law("a spent refresh token is sent outside its window");
         }
         self.laws.replay = None;
-        let durable = self.shelf.record.as_ref().is_some_and(|record| {
-            number(&record.refresh_token) != token || record.intent.is_some()
-        });
+        if self.laws.buried.contains(&self.server.family(token)) {
+            self.laws.break_law("a grant is sent that was taken back");
+        }
+        let durable = self
+            .shelf
+            .record
+            .as_ref()
+            .is_some_and(|record| numbered(record) != Some(token) || record.intent.is_some());
         if !durable {
             self.laws
                 .break_law("a refresh token is sent without a durable intent");
@@ -109,6 +124,36 @@ impl World {
         }
     }
 
+    /// A process sees what is on the shelf: of what is buried there nothing is sent any more.
+    pub(super) fn note_burial(&mut self) {
+        let Some(stored) = &self.shelf.record else {
+            return;
+        };
+        match numbered(stored) {
+            Some(token) => self.laws.last = Some(self.server.family(token)),
+            None => self.laws.buried.extend(self.laws.last),
+        }
+    }
+
+    /// What is told to be done is durable.
+    pub(super) fn check_settled(&mut self, settled: &Settled) {
+        let stored = self.shelf.record.as_ref();
+        let kept = match settled {
+            Settled::Imported(begun) => stored.is_some_and(|stored| stored.generation >= *begun),
+            // A person may have put another grant there meanwhile.
+            Settled::Revoked(_) => stored.is_some_and(|stored| {
+                let process = self.process.as_ref();
+                let ours = process.and_then(|process| process.machine.record());
+                stored.is_tombstone() || ours.is_none_or(|it| it.generation < stored.generation)
+            }),
+        };
+        if !kept {
+            self.laws
+                .break_law("a person is told of something that is not stored");
+        }
+        self.note_burial();
+    }
+
     /// No access token is handed out before the refresh token that came with it is durable.
     pub(super) fn check_published(&mut self, issued: &Issued) {
         let unsaved = self
@@ -120,9 +165,10 @@ impl World {
         let family_differs =
             |stored: usize, handed: usize| self.server.family(stored) != self.server.family(handed);
         let durable = self.laws.handed.get(&access).is_none_or(|handed| {
+            // A tombstone by another is newer than anything.
             stored.is_some_and(|stored| {
-                let stored = number(&stored.refresh_token);
-                stored >= *handed || family_differs(stored, *handed)
+                numbered(stored)
+                    .is_none_or(|stored| stored >= *handed || family_differs(stored, *handed))
             })
         });
         if !unsaved && !durable {
@@ -181,7 +227,9 @@ impl World {
             return;
         }
         if let (Some(ours), Some(stored)) = (machine.record(), &self.shelf.record) {
-            let (ours, stored) = (number(&ours.refresh_token), number(&stored.refresh_token));
+            let (Some(ours), Some(stored)) = (numbered(ours), numbered(stored)) else {
+                return;
+            };
             if ours > stored && self.server.family(ours) == self.server.family(stored) {
                 self.laws
                     .break_law("a refresh token that was handed over is not in the store");
@@ -205,7 +253,9 @@ impl World {
         let Some(record) = self.shelf.record.clone() else {
             return self.laws.break_law("nothing is stored at the end");
         };
-        let token = number(&record.refresh_token);
+        let Some(token) = numbered(&record) else {
+            return self.judge_buried();
+        };
         let family = self.server.family(token);
         if self.server.is_good(token, self.now) {
             if matches!(record.state, State::Dead(_)) {
@@ -238,7 +288,23 @@ impl World {
         if self.plan.nature.idle.is_some() && record.intent.is_some() {
             return;
         }
+        // It was revoked for a person, and the process died before it could note that.
+        if self.laws.revoked.contains(&family) {
+            return;
+        }
         self.laws.break_law("the grant died by our fault");
+    }
+
+    /// The grant was taken back, and nothing of it is served.
+    fn judge_buried(&mut self) {
+        let mono = self.clocks().mono;
+        let process = self.process.as_ref();
+        let knows = process.and_then(|process| process.machine.record());
+        let shown = process.and_then(|process| process.shown.as_ref());
+        if knows.is_some_and(Record::is_tombstone) && shown.is_some_and(|shown| shown.lives(mono)) {
+            self.laws
+                .break_law("an access token of a grant that was taken back is served");
+        }
     }
 
     /// The grant reached the end that no refresh puts off: it was warned of.

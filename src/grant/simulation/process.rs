@@ -37,6 +37,8 @@ pub(super) enum Step {
     Save(Box<Record>, Option<u64>),
     /// This refresh token arrives at the server; it was sent at that moment of the wall clock.
     Arrive(usize, Timestamp),
+    /// The server is to revoke this refresh token.
+    HandBack(usize),
     Tell(Event),
 }
 
@@ -64,6 +66,7 @@ impl World {
     pub(super) fn start(&mut self) {
         let record = self.shelf.record.clone();
         let machine = Machine::new(self.plan.settings.clone(), record, self.dice.u64(..));
+        self.note_burial();
         self.laws.starts += 1;
         self.jumped = false;
         self.process = Some(Process {
@@ -109,7 +112,11 @@ impl World {
                     self.order(Step::Save(record, if_generation));
                 }
                 Decision::Refresh(token) => self.send(number(&token), &notices),
+                Decision::Revoke(token, _) => self.order(Step::HandBack(number(&token))),
                 Decision::Publish(issued) => self.publish(issued),
+                Decision::Withdraw => self.withdraw(),
+                Decision::Settle(Ok(settled)) => self.check_settled(&settled),
+                Decision::Settle(Err(_)) => {}
                 Decision::Refuse(refusal) => self.deny(Some(refusal.until)),
                 Decision::Relent => self.deny(None),
                 Decision::Notice(notice) => self.notice(notice),
@@ -119,10 +126,20 @@ impl World {
     }
 
     fn notice(&mut self, notice: Notice) {
+        if matches!(notice, Notice::Imported | Notice::Revoked(_)) {
+            // Whatever answer was lost before, it is of no use any more.
+            self.laws.expect_no_replay();
+        }
         if matches!(notice, Notice::Refreshed(_)) && !self.rough() {
             self.refreshed_in_calm += 1;
         }
         self.laws.notices.push(notice);
+    }
+
+    fn withdraw(&mut self) {
+        if let Some(process) = self.process.as_mut() {
+            process.shown = None;
+        }
     }
 
     fn deny(&mut self, until: Option<Moment>) {
@@ -163,6 +180,7 @@ impl World {
             Step::Load => (trouble::load(self), Duration::ZERO),
             Step::Save(record, generation) => (self.save(&record, generation), Duration::ZERO),
             Step::Arrive(token, sent) => wire::arrive(self, token, sent),
+            Step::HandBack(token) => (wire::hand_back(self, token), Duration::ZERO),
         };
         let work = Work {
             at: self.now + delay,
@@ -213,6 +231,10 @@ impl World {
                 let now = self.now;
                 self.laws
                     .tell(now, || format!("its request arrives: {pair:?}"));
+            }
+            Some(Step::HandBack(token)) if arrives => {
+                self.server.revoke(token);
+                self.laws.revoked.insert(self.server.family(token));
             }
             Some(Step::Save(record, generation)) if arrives => {
                 let saved = self.put(&record, generation);

@@ -35,6 +35,8 @@ struct Family {
     used: Time,
     revoked: bool,
     newest: usize,
+    /// A person gave it to the process, which takes it when it may.
+    enrolled: bool,
 }
 
 /// What a refresh brings.
@@ -67,8 +69,23 @@ impl Server {
             used: now,
             revoked: false,
             newest,
+            enrolled: false,
         });
         newest
+    }
+
+    /// A login whose code brings an access token too.
+    pub(super) fn enrol(&mut self, now: Time) -> Pair {
+        let refresh = self.login(now);
+        let family = self.refresh[refresh].family;
+        self.families[family].enrolled = true;
+        self.grant(family, Some(refresh), now)
+    }
+
+    /// Ends all that came of the same login (RFC 7009 §2.1).
+    pub(super) fn revoke(&mut self, token: usize) {
+        let family = self.refresh[token].family;
+        self.families[family].revoked = true;
     }
 
     /// Takes a refresh token; nothing: `invalid_grant`.
@@ -148,6 +165,11 @@ impl Server {
     pub(super) fn accepts(&self, access: usize, now: Time) -> bool {
         let access = &self.access[access];
         !access.revoked && now <= access.ends && !self.families[access.family].revoked
+    }
+
+    /// True for a family that may come after one that is younger.
+    pub(super) fn is_enrolled(&self, family: usize) -> bool {
+        self.families[family].enrolled
     }
 
     pub(super) fn family(&self, token: usize) -> usize {

@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use super::plan::seconds;
 use super::world::{World, token};
-use crate::grant::event::Event;
-use crate::store::{ErrorKind, Record};
+use crate::grant::event::{Event, Means};
+use crate::store::{AccessToken, ErrorKind, Record};
 
 /// One of many misfortunes.
 pub(super) fn strike(world: &mut World) {
@@ -85,12 +85,64 @@ fn import(world: &mut World) {
     world.shelf.record = Some(record);
 }
 
+/// A person comes who takes the grant back, or puts one in.
+pub(super) fn visit(world: &mut World) {
+    let Some(dice) = world.person.as_mut() else {
+        return;
+    };
+    let kind = dice.u8(..5);
+    world.laws.troubles += 1;
+    world.laws.upheavals += 1;
+    match kind {
+        0 => tell(world, "revoke!", Event::Disowned(Means::Revoke)),
+        1 => tell(world, "forget!", Event::Disowned(Means::Forget)),
+        2 => bury(world),
+        _ => enrol(world),
+    }
+}
+
+/// Another process leaves a tombstone.
+fn bury(world: &mut World) {
+    let wall = world.clocks().wall;
+    if let Some(stored) = world.shelf.record.as_mut() {
+        *stored = stored.tombstone(wall);
+    }
+    let now = world.now;
+    world
+        .laws
+        .tell(now, || String::from("a peer leaves a tombstone"));
+}
+
+/// A person logs in by way of the process.
+fn enrol(world: &mut World) {
+    let pair = world.server.enrol(world.now);
+    let Some(refresh) = pair.refresh else {
+        return;
+    };
+    world.laws.logins += 1;
+    let wall = world.clocks().wall;
+    let life = SignedDuration::try_from(world.plan.nature.life).ok();
+    let record = Record {
+        access_token: Some(AccessToken {
+            value: token("at", pair.access),
+            generation: 0,
+            issued_at: wall,
+            expires_at: life.map(|life| wall + life),
+        }),
+        ..Record::new(token("rt", refresh), wall)
+    };
+    world.laws.handed.insert(pair.access, refresh);
+    let mark = world.seed_file.map(|seed| token("rt", seed).hash());
+    tell(world, "a login", Event::Imported(Box::new(record), mark));
+}
+
 /// A read of the store.
 pub(super) fn load(world: &mut World) -> Event {
     if world.befalls(world.plan.weather.store) {
         world.laws.troubles += 1;
         return Event::Loaded(Err(ErrorKind::Away));
     }
+    world.note_burial();
     Event::Loaded(Ok(world.shelf.record.clone()))
 }
 

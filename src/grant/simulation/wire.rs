@@ -8,6 +8,7 @@ use super::plan::{DAY, seconds};
 use super::server::Pair;
 use super::world::{World, token};
 use crate::grant::event::Event;
+use crate::issuer::{AccessFate, Revoked};
 use crate::oauth::{Answer, Class, Expires, Failure, Tokens};
 
 /// What befalls one request.
@@ -89,6 +90,23 @@ pub(super) fn arrive(world: &mut World, sent: usize, at: Timestamp) -> (Event, D
     };
     let answer = answer(world, fate, pair);
     (Event::Answered(answer, at), delay)
+}
+
+/// A revocation arrives, or is lost before; its answer comes, or is lost on the way back.
+pub(super) fn hand_back(world: &mut World, token: usize) -> Event {
+    let wire = world.plan.weather.wire;
+    let (before, after) = (world.befalls(wire), world.befalls(wire / 4.0));
+    if !before {
+        world.server.revoke(token);
+        world.laws.revoked.insert(world.server.family(token));
+    }
+    if before || after {
+        world.laws.troubles += 1;
+        return Event::Revoked(Err(Failure::new(Class::Later, "cut")));
+    }
+    Event::Revoked(Ok(Revoked {
+        access_token: AccessFate::Revoked,
+    }))
 }
 
 fn answer(world: &mut World, fate: Fate, pair: Option<Pair>) -> Answer {

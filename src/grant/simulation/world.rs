@@ -19,9 +19,14 @@ use crate::store::{Record, State};
 /// More steps than any schedule needs; a busy loop does not end at all.
 const ENDLESS: u32 = 20_000;
 
+/// Sets the person's dice apart from all others.
+const PERSON: u64 = 0x5eed_0fa9_e115;
+
 /// Everything there is.
 pub(super) struct World {
     pub(super) dice: Rng,
+    /// The dice of a person who puts grants in and takes them back, in some of the worlds.
+    pub(super) person: Option<Rng>,
     pub(super) plan: Plan,
     pub(super) server: Server,
     pub(super) shelf: Shelf,
@@ -47,6 +52,11 @@ pub(super) fn number(token: &Secret<String>) -> usize {
     token.expose()[3..].parse().unwrap()
 }
 
+/// The number of a record's refresh token; a tombstone has none.
+pub(super) fn numbered(record: &Record) -> Option<usize> {
+    (!record.is_tombstone()).then(|| number(&record.refresh_token))
+}
+
 pub(super) fn token(kind: &str, number: usize) -> Secret<String> {
     Secret::new(format!("{kind}-{number}"))
 }
@@ -54,10 +64,12 @@ pub(super) fn token(kind: &str, number: usize) -> Secret<String> {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
+        let mut person = Rng::with_seed(seed ^ PERSON);
         let plan = Plan::draw(&mut dice);
         let mut server = Server::new(plan.nature.clone());
         let first = server.login(Time::ZERO);
         let mut world = Self {
+            person: (person.u8(..4) == 0).then_some(person),
             server,
             shelf: Shelf::default(),
             laws: Laws::default(),
@@ -151,6 +163,8 @@ impl World {
         let chance = self.plan.weather.upheaval;
         if self.befalls(chance) {
             trouble::strike(self);
+        } else if self.person_comes() {
+            trouble::visit(self);
         } else if self.process.is_none() {
             self.start();
         } else if let Some(work) = self.take_work() {
@@ -163,12 +177,17 @@ impl World {
         true
     }
 
+    fn person_comes(&mut self) -> bool {
+        let rough = self.rough();
+        let person = self.person.as_mut().filter(|_| rough);
+        person.is_some_and(|dice| dice.u8(..16) == 0)
+    }
+
     fn is_over(&self, since: Time, next: Time) -> bool {
         let lasts = self.lasts();
-        let lost =
-            self.shelf.record.as_ref().is_some_and(|record| {
-                !self.server.is_good(number(&record.refresh_token), self.now)
-            });
+        let lost = self.shelf.record.as_ref().is_some_and(|record| {
+            numbered(record).is_none_or(|token| !self.server.is_good(token, self.now))
+        });
         let end = match (lasts, lost) {
             (_, true) => since + seconds(3 * 3600),
             (true, false) => since + DAY * 45,
@@ -200,7 +219,9 @@ impl World {
             // Nobody imports a grant in calm weather, so looks at the store find nothing.
             let refused = machine.refusal().map(|refusal| refusal.until);
             let record = machine.record();
-            let dead = record.is_some_and(|record| matches!(record.state, State::Dead(_)));
+            let dead = record.is_some_and(|record| {
+                matches!(record.state, State::Dead(_) | State::Revoked { .. })
+            });
             let idle = (dead || machine.held).then(|| self.mono() + seconds(3600));
             tick = tick.map(|tick| tick.max(refused.max(idle).unwrap_or_default()));
         }
