@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -27,55 +27,72 @@ const LARGEST: usize = 16 << 20;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is posted with an action.
+pub(super) enum Content {
+    /// Nothing.
+    Nothing,
+    /// A grant's record as JSON.
+    Record(Bytes),
+}
+
 /// The `/status` of the process that listens there.
 pub(super) async fn status(listen: &Listen) -> Result<Value, BoxError> {
-    let (status, report) =
-        timeout(PATIENCE, ask(listen, Method::GET, "/status", Bytes::new())).await??;
+    let asked = ask(listen, Method::GET, "/status", Content::Nothing);
+    let (status, report) = timeout(PATIENCE, asked).await??;
     if !status.is_success() {
         return Err(BoxError::from(io::Error::other(status.to_string())));
     }
-    Ok(report)
+    Ok(serde_json::from_slice(&report).unwrap_or_default())
+}
+
+/// What stands at `path`, in words, if it comes in so much time.
+pub(super) async fn page(
+    listen: &Listen,
+    path: &str,
+    patience: Duration,
+) -> Result<(StatusCode, String), BoxError> {
+    let asked = ask(listen, Method::GET, path, Content::Nothing);
+    let (status, text) = timeout(patience.min(PATIENCE), asked).await??;
+    Ok((status, String::from_utf8_lossy(&text).trim().to_owned()))
 }
 
 /// Has the process that listens there do what `path` names; its word on it.
 pub(super) async fn act(
     listen: &Listen,
     path: &str,
-    body: Bytes,
+    content: Content,
 ) -> Result<(StatusCode, Value), BoxError> {
-    timeout(LONG_PATIENCE, ask(listen, Method::POST, path, body)).await?
+    let asked = ask(listen, Method::POST, path, content);
+    let (status, told) = timeout(LONG_PATIENCE, asked).await??;
+    Ok((status, serde_json::from_slice(&told).unwrap_or_default()))
 }
 
 async fn ask(
     listen: &Listen,
     method: Method,
     path: &str,
-    body: Bytes,
-) -> Result<(StatusCode, Value), BoxError> {
-    let (status, body) = match listen {
-        Listen::Tcp(address) => {
-            send(TcpStream::connect(address).await?, method, path, body).await?
-        }
-        Listen::Unix(socket) => {
-            send(UnixStream::connect(socket).await?, method, path, body).await?
-        }
+    content: Content,
+) -> Result<(StatusCode, Bytes), BoxError> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(HOST, "bearward");
+    let request = match content {
+        Content::Nothing => request.body(Full::default())?,
+        Content::Record(json) => request
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(json))?,
     };
-    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    match listen {
+        Listen::Tcp(address) => send(TcpStream::connect(address).await?, request).await,
+        Listen::Unix(socket) => send(UnixStream::connect(socket).await?, request).await,
+    }
 }
 
-async fn send<S>(
-    stream: S,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<(StatusCode, Bytes), BoxError>
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header(HOST, "bearward").body(Full::new(body))?;
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
@@ -97,9 +114,14 @@ where
 
 /// The process's own words on what it did not do.
 pub(super) fn refused(what: &str, told: &Value) -> Failure {
+    let message = format!("{what}: {}", why(told));
+    Failure::new(message).hint(told.get("message").and_then(Value::as_str))
+}
+
+/// What went wrong, in the process's two words for it.
+pub(super) fn why(told: &Value) -> String {
     let text = |key: &str| told.get(key).and_then(Value::as_str);
     let reason = text("error").unwrap_or("unknown");
     let code = text("code").map(|code| format!(" ({code})"));
-    let message = format!("{what}: {reason}{}", code.unwrap_or_default());
-    Failure::new(message).hint(text("message"))
+    format!("{reason}{}", code.unwrap_or_default())
 }

@@ -8,10 +8,13 @@ mod check;
 mod import;
 mod keygen;
 mod live;
+mod probe;
 mod refresh;
+mod revoke;
 mod run;
 mod schema;
 mod status;
+mod stow;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -42,6 +45,12 @@ enum Command {
     Import(Named),
     /// Have the running process refresh a grant now
     Refresh(Named),
+    /// Give a grant back to the server, and remove it from the store
+    Revoke(revoke::Options),
+    /// Wait until the process runs, or is ready
+    Wait(probe::Wait),
+    /// Ask once whether the process runs, or is ready
+    Healthcheck(probe::Probe),
     /// Make a key that seals stores
     Keygen,
     /// Print a JSON Schema of the configuration file
@@ -90,6 +99,9 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Refresh(options) => refresh::run(&options),
+        Command::Revoke(options) => revoke::run(&options),
+        Command::Wait(options) => probe::wait(&options),
+        Command::Healthcheck(options) => probe::healthcheck(&options),
         Command::Keygen => keygen::run(),
         Command::Schema => {
             schema::run();

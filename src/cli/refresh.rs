@@ -1,7 +1,5 @@
 //! `bearward refresh`: has the running process refresh a grant now.
 
-use bytes::Bytes;
-
 use super::{Failure, Named, ask, block_on, grant, read, say};
 
 pub(super) fn run(options: &Named) -> Result<(), Failure> {
@@ -10,11 +8,12 @@ pub(super) fn run(options: &Named) -> Result<(), Failure> {
     grant(&config, name)?;
     let listen = &config.admin.listen;
     let path = format!("/grants/{name}/refresh");
-    let (status, told) = block_on(ask::act(listen, &path, Bytes::new()))?.map_err(|error| {
-        Failure::new(format!("no process answers at {listen}: {error}")).hint(Some(
-            "a grant is refreshed by the process that keeps it: start `bearward run`",
-        ))
-    })?;
+    let (status, told) =
+        block_on(ask::act(listen, &path, ask::Content::Nothing))?.map_err(|error| {
+            Failure::new(format!("no process answers at {listen}: {error}")).hint(Some(
+                "a grant is refreshed by the process that keeps it: start `bearward run`",
+            ))
+        })?;
     if status.is_success() {
         say(&format!("grant `{name}` is refreshed"));
         return Ok(());
