@@ -13,7 +13,7 @@ use super::values::Listen;
 pub struct Admin {
     /// Where health, metrics and status are served: an address, or a Unix socket as `unix:/path`.
     pub listen: Listen,
-    /// Whether `POST /grants/NAME/refresh` and `/grants/NAME/import` are allowed, for `bearward refresh` and `bearward import`.
+    /// Whether `POST /grants/NAME/refresh`, `/import`, `/revoke` and `/forget` are allowed, for the commands `bearward refresh`, `import` and `revoke`.
     pub actions: bool,
 }
 
