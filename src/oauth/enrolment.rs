@@ -4,6 +4,8 @@
 //! What always holds: `state`, `nonce` and the verifier are made anew for each [`Attempt`] from
 //! randomness that is handed in; what goes through a browser holds no secret of the client.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,22 +28,21 @@ pub struct EnrolmentProfile {
     body: BodyFormat,
     names: Names,
     scope: String,
-    asks: Asks,
+    /// `openid`: an id token, which a nonce binds to this login (OpenID Connect Core §3.1.2.1).
+    nonce: Nonce,
     pkce: Pkce,
     resource: Vec<String>,
-    authorize: Vec<(String, String)>,
+    authorize: BTreeMap<String, String>,
     exchange: Vec<(String, Wording)>,
     device: Vec<(String, Wording)>,
     headers: Vec<(HeaderName, Wording)>,
 }
 
-/// What the scope asks for beside the API.
-#[derive(Clone, Copy, Debug)]
-struct Asks {
-    /// `openid`: an id token, which a nonce binds to this login (OpenID Connect Core §3.1.2.1).
-    id_token: bool,
-    /// `offline_access`: given only with `prompt=consent` (OpenID Connect Core §11).
-    offline_access: bool,
+/// Whether a nonce is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nonce {
+    Send,
+    Omit,
 }
 
 /// What one login makes anew.
@@ -84,13 +85,14 @@ impl EnrolmentProfile {
             body: grant.body,
             names: checked_names(&grant.names)?,
             scope: grant.scope.join(&grant.scope_separator),
-            asks: Asks {
-                id_token: asked("openid"),
-                offline_access: asked("offline_access"),
+            nonce: if asked("openid") {
+                Nonce::Send
+            } else {
+                Nonce::Omit
             },
             pkce: grant.authorize.pkce,
             resource: grant.authorize.resource.clone(),
-            authorize: grant.authorize.params.clone().into_iter().collect(),
+            authorize: further(grant, asked("offline_access").then_some("consent")),
             exchange: wordings(&grant.exchange.params),
             device: wordings(&grant.device.params),
             headers: headers(&grant.token_headers)?,
@@ -104,7 +106,12 @@ impl EnrolmentProfile {
 
     /// The nonce that an id token of this attempt must hold; nothing where none was asked for.
     pub fn nonce<'a>(&self, attempt: &'a Attempt) -> Option<&'a Secret<String>> {
-        self.asks.id_token.then_some(&attempt.nonce)
+        (self.nonce == Nonce::Send).then_some(&attempt.nonce)
+    }
+
+    /// What an authorization request says beside what every one says.
+    pub fn further(&self) -> &BTreeMap<String, String> {
+        &self.authorize
     }
 
     /// The address at which a person is asked (RFC 6749 §4.1.1).
@@ -202,7 +209,7 @@ impl EnrolmentProfile {
         set(&self.names.redirect_uri, &attempt.redirect_uri);
         set(&self.names.scope, &self.scope);
         set("state", attempt.state.expose());
-        if self.asks.id_token {
+        if self.nonce == Nonce::Send {
             set("nonce", attempt.nonce.expose());
         }
         let verifier = attempt.verifier.expose();
@@ -217,9 +224,6 @@ impl EnrolmentProfile {
                 set("code_challenge_method", "plain");
             }
             Pkce::Off => {}
-        }
-        if self.asks.offline_access {
-            set("prompt", "consent");
         }
         for (name, text) in &self.authorize {
             set(name, text);
@@ -269,4 +273,16 @@ impl EnrolmentProfile {
         }
         Ok(())
     }
+}
+
+/// The configured parameters. `offline_access` is given only with `prompt=consent` (OpenID Connect
+/// Core §11), unless the configuration says otherwise.
+fn further(grant: &Grant, prompt: Option<&str>) -> BTreeMap<String, String> {
+    let mut params = grant.authorize.params.clone();
+    if let Some(prompt) = prompt {
+        params
+            .entry(String::from("prompt"))
+            .or_insert_with(|| prompt.to_owned());
+    }
+    params
 }

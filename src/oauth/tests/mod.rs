@@ -11,8 +11,8 @@ mod redirected;
 mod rejection;
 mod remedy;
 mod request;
-mod signer;
 mod revoke;
+mod signer;
 mod vectors;
 
 use serde_json::{Value, json};
