@@ -8,6 +8,7 @@ mod check;
 mod import;
 mod keygen;
 mod live;
+mod login;
 mod probe;
 mod refresh;
 mod revoke;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 mod status;
 mod stow;
+mod terminal;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -41,6 +43,8 @@ enum Command {
     Check(check::Options),
     /// Print the state of every grant; fingerprints, never secrets
     Status(status::Options),
+    /// Ask a person for offline access, and store what comes
+    Login(login::Options),
     /// Put a refresh token from standard input into the store
     Import(Named),
     /// Have the running process refresh a grant now
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run::run(&file.config),
         Command::Check(options) => check::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Login(options) => login::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Refresh(options) => refresh::run(&options),
         Command::Revoke(options) => revoke::run(&options),
@@ -145,6 +150,15 @@ impl Failure {
                 hint: hint.map(Into::into),
             },
             other => other,
+        }
+    }
+
+    /// What went wrong, and the way out.
+    fn words(&self) -> (&str, Option<&str>) {
+        match self {
+            Self::Faulty(report) => (report, None),
+            Self::Failed { message, hint } => (message, hint.as_deref()),
+            Self::Told => ("it did not work", None),
         }
     }
 

@@ -1,12 +1,23 @@
-//! Faces a person: authorization code and device flows.
+//! Faces a person: asks for offline access, and checks that it was really given.
 //!
-//! [`loopback`] is where the browser comes back to (RFC 8252 §7.3), [`page`] what it shows there.
+//! Two ways lead to a grant. Through a browser ([`CodeLogin`]): an address to open, an answer that
+//! comes back to the [`Loopback`] or is pasted, and the code in it exchanged for tokens. Through
+//! another device ([`DeviceLogin`]): a code to enter there, while the server is asked now and then.
+//! Either ends in an [`Obtained`]: a record for the store, and what a person should hear of it.
 //!
-//! What always holds: the page loads nothing and runs nothing, and what the authorization server
-//! sends back is a secret from the first byte on, since the code is in it.
+//! What always holds: nothing is stored in here and nothing is printed; an answer that is not
+//! ours is not believed; a login without a refresh token is a failure that names its remedy.
 
+mod code;
+mod device;
+mod error;
 mod loopback;
+mod obtained;
 mod page;
 
+pub use code::{Arrival, CodeLogin};
+pub use device::DeviceLogin;
+pub use error::Error;
 pub use loopback::{BindError, Loopback, Returned};
+pub use obtained::Obtained;
 pub use page::{Ending, Failed, Granted, Outcome, Page, Scope, html};

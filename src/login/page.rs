@@ -124,7 +124,6 @@ pub fn html(ending: &Ending) -> Page {
         ("seal", body.seal),
         ("lead", &body.lead),
         ("rest", &body.rest),
-        ("close", "You can close this tab."),
     ]);
     Page {
         html,
@@ -139,17 +138,23 @@ const DOCUMENT: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
 /// A bear's paw: a pad, five toes, five claws.
-const PAW: &str = r#"<g fill="currentColor"><path d="M24 23.5c8.2 0 15 5.2 15 11.8 0 4.7-3.9 7.2-8 7.2-2.7 0-4.4-1-7-1s-4.3 1-7 1c-4.1 0-8-2.5-8-7.2 0-6.6 6.8-11.8 15-11.8z"/><ellipse cx="7" cy="23.5" rx="3.3" ry="4.3" transform="rotate(-32 7 23.5)"/><ellipse cx="14" cy="16.5" rx="3.5" ry="4.7" transform="rotate(-14 14 16.5)"/><ellipse cx="24" cy="14" rx="3.6" ry="4.9"/><ellipse cx="34" cy="16.5" rx="3.5" ry="4.7" transform="rotate(14 34 16.5)"/><ellipse cx="41" cy="23.5" rx="3.3" ry="4.3" transform="rotate(32 41 23.5)"/></g><g fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round"><path d="M3.7 16.8 2.3 14.2M12.3 9.8l-.7-3M24 7.2v-3.2M35.7 9.8l.7-3M44.3 16.8l1.4-2.6"/></g>"#;
+const PAW: &str = r#"<g fill="currentColor"><path d="M24 25.2c7.8 0 14.6 4.5 14.6 10.9 0 4.3-3.3 6.9-7.1 6.9-2.9 0-4.8-1.3-7.5-1.3s-4.6 1.3-7.5 1.3c-3.8 0-7.1-2.6-7.1-6.9 0-6.4 6.8-10.9 14.6-10.9z"/><ellipse cx="6.8" cy="26.3" rx="3.5" ry="4.7" transform="rotate(-30 6.8 26.3)"/><ellipse cx="14.2" cy="18.2" rx="3.8" ry="5.2" transform="rotate(-13 14.2 18.2)"/><ellipse cx="24" cy="15.6" rx="3.9" ry="5.4"/><ellipse cx="33.8" cy="18.2" rx="3.8" ry="5.2" transform="rotate(13 33.8 18.2)"/><ellipse cx="41.2" cy="26.3" rx="3.5" ry="4.7" transform="rotate(30 41.2 26.3)"/><path d="M1.9 19.7c.3-1.5 0-2.8-.7-4 2.1.7 3.2 1.9 3.4 3.6zM11.2 11.3c.1-1.6-.3-3-1.2-4.3 2.4 1.1 3.7 2.4 4.1 4.1zM22.5 8.6c.7-1.5 1-3 1.5-4.6.5 1.6.8 3.1 1.5 4.6-.9-.4-2.1-.4-3 0zM36.8 11.3c-.1-1.6.3-3 1.2-4.3-2.4 1.1-3.7 2.4-4.1 4.1zM46.1 19.7c-.3-1.5 0-2.8.7-4-2.1.7-3.2 1.9-3.4 3.6z"/></g>"#;
 
 const TICK: &str = r#"<path fill="none" stroke="currentColor" stroke-width="3.5" stroke-linecap="round" stroke-linejoin="round" d="m3 10.5 5 5 9-11"/>"#;
 
 const CROSS: &str = r#"<path fill="none" stroke="currentColor" stroke-width="3.5" stroke-linecap="round" d="M4 4l12 12M16 4 4 16"/>"#;
 
+/// What there is to do in any case.
+const CLOSE: &str = "<p class=\"close\">You can close this tab.</p>\n";
+
 /// The most characters of anything that came from outside.
 const LONGEST: usize = 400;
 
-/// The most scopes that are shown in one list.
-const MOST_SCOPES: usize = 100;
+/// The scopes of one list that are seen at once.
+const FIRST_SCOPES: usize = 12;
+
+/// The scopes of one list that are shown on demand.
+const MOST_SCOPES: usize = 200;
 
 /// What differs between the pages.
 struct Body {
@@ -163,18 +168,18 @@ struct Body {
 impl Granted {
     fn body(&self) -> Body {
         let lead = format!(
-            "From now on, Bearward renews its access to <b>{}</b> by itself, as the grant <b>{}</b>.",
+            "<p class=\"lead\">From now on, Bearward renews its access to <b>{}</b> by itself, as the grant <b>{}</b>.</p>\n{CLOSE}",
             shown(&self.server),
             shown(&self.grant)
         );
         let lists = [
-            (Outcome::Granted, "It may use"),
+            (Outcome::Granted, "Granted"),
             (Outcome::Unasked, "Granted without being asked for"),
             (Outcome::Withheld, "Asked for, but not granted"),
         ];
         let lists = lists.map(|(outcome, title)| scopes(&self.scope, outcome, title));
         let note = self.note.as_deref().map(|note| {
-            let note = shown(note);
+            let note = prose(note);
             format!("<p class=\"note\">{note}</p>\n")
         });
         Body {
@@ -203,16 +208,16 @@ impl Granted {
 impl Failed {
     fn body(&self) -> Body {
         let lead = format!(
-            "Bearward got no access to <b>{}</b> for the grant <b>{}</b>.",
+            "<p class=\"lead\">Bearward got no access to <b>{}</b> for the grant <b>{}</b>.</p>\n",
             shown(&self.server),
             shown(&self.grant)
         );
         let remedy = self.remedy.as_deref();
         let remedy = remedy.unwrap_or("The terminal where the login was started says more.");
         let rest = format!(
-            "<h2>What went wrong</h2>\n<p>{}</p>\n<h2>What to do</h2>\n<p>{}</p>\n",
-            shown(&self.what),
-            shown(remedy)
+            "<h2>What went wrong</h2>\n<p>{}</p>\n<h2>What to do</h2>\n<p>{}</p>\n{CLOSE}",
+            prose(&self.what),
+            prose(remedy)
         );
         Body {
             kind: "failed",
@@ -239,16 +244,29 @@ fn scopes(all: &[Scope], outcome: Outcome, title: &str) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let items = names.iter().take(MOST_SCOPES).map(|name| {
-        let name = shown(name);
-        format!("<li><span class=\"scope\">{name}</span></li>\n")
-    });
-    let items: String = items.collect();
-    let more = match names.len().saturating_sub(MOST_SCOPES) {
-        0 => String::new(),
-        more => format!("<li class=\"more\">and {more} more</li>\n"),
+    let (first, rest) = names.split_at(names.len().min(FIRST_SCOPES));
+    let items = |names: &[&str]| -> String {
+        let items = names.iter().map(|name| {
+            let name = shown(name);
+            format!("<li class=\"scope\">{name}</li>\n")
+        });
+        items.collect()
     };
-    format!("<h2>{title}</h2>\n<ul class=\"{class}\">\n{items}{more}</ul>\n")
+    let list = items(first);
+    let more = match rest.len() {
+        0 => String::new(),
+        more => {
+            let left_out = match more.saturating_sub(MOST_SCOPES) {
+                0 => String::new(),
+                left_out => format!("<li>and {left_out} that are not listed</li>\n"),
+            };
+            let list = items(rest.get(..MOST_SCOPES).unwrap_or(rest));
+            format!(
+                "<details>\n<summary>and {more} more</summary>\n<ul class=\"{class}\">\n{list}{left_out}</ul>\n</details>\n"
+            )
+        }
+    };
+    format!("<h2>{title}</h2>\n<ul class=\"{class}\">\n{list}</ul>\n{more}")
 }
 
 /// Text from outside as HTML: escaped, no longer than [`LONGEST`], without control characters,
@@ -271,6 +289,23 @@ fn shown(text: &str) -> String {
         html.push('…');
     }
     html + "</bdi>"
+}
+
+/// Sentences as HTML: as [`shown`], and what stands in backticks is set as code.
+fn prose(text: &str) -> String {
+    let html = shown(text);
+    let pieces: Vec<&str> = html.split('`').collect();
+    // Without a partner, a backtick is one.
+    if pieces.len().is_multiple_of(2) {
+        return html;
+    }
+    let pieces = pieces.into_iter().enumerate();
+    pieces
+        .map(|(place, piece)| match place % 2 {
+            0 => piece.to_owned(),
+            _ => format!("<code>{piece}</code>"),
+        })
+        .collect()
 }
 
 /// True for what is not seen itself but changes how other characters are seen.
@@ -403,15 +438,46 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_backticks_is_code() {
+        let cases = [
+            (
+                "say `a=<b>`, or `c`",
+                "say <code>a=&lt;b&gt;</code>, or <code>c</code>",
+            ),
+            ("`", "`"),
+            ("`a` and `b", "`a` and `b"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(prose(text), format!("<bdi>{expected}</bdi>"));
+        }
+    }
+
+    #[test]
     fn what_is_long_is_cut() {
         let long = "é".repeat(LONGEST);
         assert_eq!(shown(&long), format!("<bdi>{long}</bdi>"));
         assert_eq!(shown(&format!("{long}x")), format!("<bdi>{long}…</bdi>"));
-        let many: Vec<String> = (0..MOST_SCOPES + 7).map(|n| format!("s{n}")).collect();
-        let scope = Scope::compare(&many, None);
-        let page = page(Granted { scope, ..granted() });
-        assert_eq!(page.matches("class=\"scope\"").count(), MOST_SCOPES);
-        assert!(page.contains("and 7 more"));
+        let most = FIRST_SCOPES + MOST_SCOPES;
+        let cases = [
+            (FIRST_SCOPES, FIRST_SCOPES, None, None),
+            (FIRST_SCOPES + 3, FIRST_SCOPES + 3, Some("and 3 more"), None),
+            (
+                most + 7,
+                most,
+                Some("and 207 more"),
+                Some("and 7 that are not listed"),
+            ),
+        ];
+        for (count, listed, more, left_out) in cases {
+            let many: Vec<String> = (0..count).map(|n| format!("s{n}")).collect();
+            let scope = Scope::compare(&many, None);
+            let page = page(Granted { scope, ..granted() });
+            assert_eq!(page.matches("class=\"scope\"").count(), listed);
+            assert_eq!(page.contains("<details>"), more.is_some(), "{count}");
+            for told in [more, left_out].into_iter().flatten() {
+                assert!(page.contains(told), "{told}");
+            }
+        }
     }
 
     #[test]
@@ -440,7 +506,7 @@ mod tests {
             "ada",
             "1 May 2027",
             "Go back.",
-            "It may use",
+            "Granted</h2>",
             "but not granted",
         ] {
             assert!(full.contains(present), "{present} not in: {full}");

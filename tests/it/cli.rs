@@ -23,7 +23,18 @@ upstream = "https://api.example.com"
 async fn help_is_as_it_was() {
     let mut wrong = String::new();
     for command in [
-        "", "run", "check", "status", "import", "refresh", "keygen", "schema",
+        "",
+        "run",
+        "check",
+        "status",
+        "login",
+        "import",
+        "refresh",
+        "revoke",
+        "wait",
+        "healthcheck",
+        "keygen",
+        "schema",
     ] {
         let arguments: Vec<_> = [command, "--help"]
             .into_iter()

@@ -1,0 +1,269 @@
+//! `bearward login`: asks a person for offline access and puts what comes into the store.
+
+mod words;
+
+use std::future::Future;
+
+use clap::Args;
+use tokio::time::{Duration, Instant};
+
+use super::stow::{self, Stowed};
+use super::terminal::Terminal;
+use super::{Failure, Named, block_on, grant, read, warn};
+use crate::config::{self, Config, Period};
+use crate::login::{Arrival, CodeLogin, DeviceLogin, Error, Loopback, Obtained, Returned};
+use crate::oauth::pasted;
+use crate::secret::Secret;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    way: Way,
+    /// Replace the stored grant also where it is another account's
+    #[arg(long)]
+    replace: bool,
+    /// How long to wait for the browser
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    timeout: Period,
+}
+
+/// How the person is reached; without any, a browser is opened.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Way {
+    /// Open no browser, only print the address
+    #[arg(long)]
+    no_browser: bool,
+    /// Paste the address that the browser ends on, where it cannot reach this machine
+    #[arg(long)]
+    paste: bool,
+    /// Log in on another device, with a code (RFC 8628)
+    #[arg(long)]
+    device: bool,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let config = read(&options.named.file.config)?;
+    let section = grant(&config, &options.named.grant)?;
+    let login = Login {
+        options,
+        config: &config,
+        section,
+        terminal: Terminal::new(),
+    };
+    block_on(login.run())?
+}
+
+/// One login.
+struct Login<'a> {
+    options: &'a Options,
+    config: &'a Config,
+    section: &'a config::Grant,
+    terminal: Terminal,
+}
+
+/// The browser's tab, where there is one that waits for the end.
+struct Tab(Option<(Loopback, Returned)>);
+
+impl Login<'_> {
+    async fn run(&self) -> Result<(), Failure> {
+        let name = &self.options.named.grant;
+        // Before anybody is sent anywhere: what is obtained must find its place.
+        let reach = stow::reach(self.config, name).await?;
+        let (obtained, tab) = if self.options.way.device {
+            (self.by_device().await, Tab(None))
+        } else if self.options.way.paste {
+            (self.by_paste().await, Tab(None))
+        } else {
+            self.by_browser().await?
+        };
+        let obtained = match obtained {
+            Ok(obtained) => obtained,
+            Err(failure) => {
+                tab.show(&self.failed(&failure)).await;
+                return Err(failure);
+            }
+        };
+        let before = reach.subject.as_deref();
+        let tab = if another(before, &obtained) && !self.options.replace {
+            let note = "The terminal asks whether this account may take the place of another.";
+            tab.show(&self.granted(&obtained, Some(note))).await;
+            self.agree(before.unwrap_or_default(), &obtained).await?;
+            Tab(None)
+        } else {
+            tab
+        };
+        let stored = self.store(&obtained).await;
+        match &stored {
+            Ok(_) => tab.show(&self.granted(&obtained, None)).await,
+            Err(failure) => tab.show(&self.failed(failure)).await,
+        }
+        self.tell(&obtained, &stored?);
+        Ok(())
+    }
+
+    /// Through a browser on this machine, which comes back by itself.
+    async fn by_browser(&self) -> Result<(Result<Obtained, Failure>, Tab), Failure> {
+        let redirect = self.section.authorize.redirect_uri.as_ref();
+        let mut loopback = Loopback::bind(redirect).map_err(|error| {
+            Failure::new(crate::telemetry::chain(&error)).hint(Some(error.hint()))
+        })?;
+        let login = CodeLogin::begin(self.section, loopback.redirect_uri().to_owned()).await?;
+        self.invite(login.address());
+        let returned = self.returned(&login, &mut loopback);
+        let ends = Instant::now() + self.options.timeout.duration();
+        let (returned, arrival) = self.wait("waiting for the browser", ends, returned).await?;
+        let obtained = match arrival {
+            Ok(arrival) => self.redeem(&login, arrival).await,
+            Err(error) => Err(error.into()),
+        };
+        Ok((obtained, Tab(Some((loopback, returned)))))
+    }
+
+    /// The first answer that is ours, whatever it says.
+    async fn returned(
+        &self,
+        login: &CodeLogin<'_>,
+        loopback: &mut Loopback,
+    ) -> (Returned, Result<Arrival, Error>) {
+        loop {
+            let returned = loopback.returned().await;
+            match login.read(returned.query()) {
+                Err(error) if error.is_foreign() => {
+                    warn(&format!("\nwarning: {error}; it is not believed"));
+                    returned.answer(&self.failed(&error.into()));
+                }
+                arrival => return (returned, arrival),
+            }
+        }
+    }
+
+    /// Through a browser anywhere; the person brings the answer.
+    async fn by_paste(&self) -> Result<Obtained, Failure> {
+        let redirect = self.section.authorize.redirect_uri.as_ref();
+        // Nobody listens there: the browser ends on an address that it cannot open, and shows it.
+        let redirect = redirect.map_or_else(
+            || String::from("http://127.0.0.1/callback"),
+            ToString::to_string,
+        );
+        let login = CodeLogin::begin(self.section, redirect.clone()).await?;
+        self.invite(login.address());
+        warn(&format!(
+            "The browser ends on an address that begins with {redirect}\nand may say that it cannot open it. Paste that whole address here:"
+        ));
+        let ends = Instant::now() + self.options.timeout.duration();
+        loop {
+            let text = tokio::time::timeout_at(ends, self.terminal.ask(">")).await;
+            let text = text.map_err(|_| Failure::from(Error::Expired))?;
+            let Some(text) = text else {
+                return Err(
+                    Failure::new("standard input has ended and no address came").hint(Some(
+                        "paste the address that the browser shows, and press Enter",
+                    )),
+                );
+            };
+            match login.read(&pasted(&Secret::new(text))) {
+                Err(error) if error.is_foreign() && self.terminal.asks() => {
+                    warn(&format!(
+                        "{error}; copy the whole address, after the last page"
+                    ));
+                }
+                arrival => return self.redeem(&login, arrival?).await,
+            }
+        }
+    }
+
+    async fn by_device(&self) -> Result<Obtained, Failure> {
+        let login = DeviceLogin::begin(self.section).await?;
+        self.show(login.code());
+        let obtained = self
+            .wait(
+                "waiting for you to answer there",
+                login.ends(),
+                login.wait(),
+            )
+            .await?;
+        Ok(obtained?)
+    }
+
+    /// Waits for a person, who may also give up.
+    async fn wait<T>(
+        &self,
+        what: &str,
+        ends: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        // A little later than the work's own end, whose words are better.
+        let ends = ends + Duration::from_millis(200);
+        tokio::select! {
+            done = self.terminal.wait(what, ends, work) => done.ok_or(Failure::from(Error::Expired)),
+            _ = tokio::signal::ctrl_c() => {
+                Err(Failure::new("interrupted: nothing was stored"))
+            }
+        }
+    }
+
+    /// From here on an interruption would lose what the server gives, so none is heeded.
+    async fn redeem(&self, login: &CodeLogin<'_>, arrival: Arrival) -> Result<Obtained, Failure> {
+        Ok(login.redeem(arrival).await?)
+    }
+
+    async fn store(&self, obtained: &Obtained) -> Result<Stowed, Failure> {
+        loop {
+            let name = &self.options.named.grant;
+            let failure = match stow::stow(self.config, name, obtained.record.clone()).await {
+                Ok(stored) => return Ok(stored),
+                Err(failure) => failure,
+            };
+            if !self.terminal.asks() {
+                return Err(failure);
+            }
+            failure.tell();
+            let again = "The grant is obtained and NOT stored. Mend it and press Enter to try again; `q` gives it up:";
+            let answer = self.terminal.ask(again).await;
+            if answer.is_none_or(|answer| answer.trim() == "q") {
+                return Err(Failure::new("the grant was not stored")
+                    .hint(Some("mend the store and log in once more")));
+            }
+        }
+    }
+}
+
+impl Login<'_> {
+    /// Another account takes the place of the one before only if somebody says so.
+    async fn agree(&self, before: &str, obtained: &Obtained) -> Result<(), Failure> {
+        let (name, now) = (&self.options.named.grant, whose(obtained));
+        let question = format!(
+            "Grant `{name}` belongs to account {before}, and this login is of {now}. Replace it?"
+        );
+        let agreed = self.terminal.asks() && self.terminal.confirm(&question).await;
+        if agreed {
+            return Ok(());
+        }
+        let message = format!(
+            "grant `{name}` belongs to account {before}, and this login is of {now}: nothing was stored"
+        );
+        Err(Failure::new(message).hint(Some(
+            "log in with the account of before, or say `--replace`",
+        )))
+    }
+}
+
+/// Whether the login is of another account than the stored grant. Where either is not known,
+/// nobody can say so.
+fn another(before: Option<&str>, obtained: &Obtained) -> bool {
+    let now = obtained.record.subject.as_deref();
+    matches!((before, now), (Some(before), Some(now)) if before != now)
+}
+
+fn whose(obtained: &Obtained) -> &str {
+    obtained.account.as_deref().unwrap_or("an unknown account")
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(crate::telemetry::chain(&error)).hint(error.hint())
+    }
+}
