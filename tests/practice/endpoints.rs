@@ -68,6 +68,9 @@ impl Handler for Endpoints {
         if head.method == Method::POST && path == format!("{}/token", self.path) {
             return self.token(&connection, &head, body).await;
         }
+        if head.method == Method::POST && path == format!("{}/revoke", self.path) {
+            return Ok(self.revoke(&head, body).await);
+        }
         let own = path.strip_prefix(self.path.as_str()).unwrap_or_default();
         let query = head.uri.query().unwrap_or_default();
         Ok(match (&head.method, own) {
@@ -90,6 +93,7 @@ impl Endpoints {
         let members = json!({
             "issuer": self.url,
             "token_endpoint": format!("{}/token", self.url),
+            "revocation_endpoint": format!("{}/revoke", self.url),
             "authorization_endpoint": format!("{}/authorize", self.url),
             "device_authorization_endpoint": format!("{}/device_authorization", self.url),
             "response_types_supported": ["code"],
@@ -139,6 +143,21 @@ impl Endpoints {
             parameters,
         });
         reply.give(connection, regular).await
+    }
+
+    /// RFC 7009 §2.
+    async fn revoke(&self, head: &http::request::Parts, body: Incoming) -> Response<Body> {
+        let body = Limited::new(body, LARGEST).collect().await;
+        let body = body.map_or_else(|_| Bytes::new(), Collected::to_bytes);
+        let parameters = parameters(head.uri.query(), &head.headers, &body);
+        if !self.proven(&head.headers, &parameters) {
+            return refused(401, "invalid_client");
+        }
+        let Some(token) = parameters.get("token") else {
+            return refused(400, "invalid_request");
+        };
+        self.ledger().revoke_token(token);
+        told(200, &json!({}))
     }
 
     fn refresh(

@@ -218,6 +218,14 @@ impl Ledger {
         self.grants.first()?.access_token.clone()
     }
 
+    /// Revokes a refresh token with its grant, or an access token alone (RFC 7009 §2.1).
+    pub(super) fn revoke_token(&mut self, token: &str) {
+        match self.refresh_tokens.get(token) {
+            Some(known) => self.revoke(known.grant),
+            None => self.revoke_access(token),
+        }
+    }
+
     /// Revokes every grant, with all that came of it.
     pub(super) fn revoke_all(&mut self) {
         for grant in 0..self.grants.len() {
