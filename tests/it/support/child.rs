@@ -1,6 +1,6 @@
 //! A child process whose output is captured line by line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,6 +37,13 @@ impl Captured {
             stderr,
             readers,
         })
+    }
+
+    /// Writes a line to its standard input. Fails once it has ended.
+    pub fn say(&mut self, line: &str) -> std::io::Result<()> {
+        let stdin = self.child.stdin.as_mut().expect("an input");
+        stdin.write_all(format!("{line}\n").as_bytes())?;
+        stdin.flush()
     }
 
     /// The lines on standard output.

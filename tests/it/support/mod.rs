@@ -5,6 +5,7 @@
     reason = "a kit: not each test binary of each day uses each tool"
 )]
 
+pub mod browser;
 pub mod client;
 pub mod golden;
 pub mod leaks;
@@ -18,6 +19,7 @@ mod program;
 mod said;
 mod wire;
 
+pub use browser::Browser;
 pub use leaks::Leaks;
 pub use oidc::OidcProvider;
 pub use plan::SidecarBuilder;
