@@ -32,6 +32,7 @@ mod logs;
 mod main_job;
 mod metrics;
 mod oidc_grant;
+mod oidc_pages;
 mod oidc_provider;
 mod peers_defects;
 mod plane;

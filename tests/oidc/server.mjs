@@ -11,9 +11,12 @@ import Provider from "oidc-provider";
 
 const options = {
   accessTokenLifetime: 3600,
+  deviceCodeLifetime: 600,
   refreshTokenLifetime: 14 * 24 * 3600,
   rotate: true,
   jwt: false,
+  offline: "give", // or "forget": promised in the scope only; or "ignore": not known at all
+  par: "lack", // or "offer", or "require" (RFC 9126)
   clients: [],
   ...JSON.parse(process.argv[2] ?? "{}"),
 };
@@ -76,6 +79,10 @@ class Shelf {
   }
 }
 
+const scopes = ["openid", "offline_access", "crm.read"].filter(
+  (scope) => scope !== "offline_access" || options.offline !== "ignore",
+);
+
 const configuration = {
   adapter: Shelf,
   clients: options.clients,
@@ -90,21 +97,29 @@ const configuration = {
       enabled: true,
       defaultResource: () => (options.jwt ? "urn:practice:api" : undefined),
       getResourceServerInfo: () => ({
-        scope: "openid offline_access crm.read",
+        scope: scopes.join(" "),
         accessTokenFormat: "jwt",
         accessTokenTTL: options.accessTokenLifetime,
       }),
       useGrantedResource: () => true,
     },
+    pushedAuthorizationRequests: {
+      enabled: options.par !== "lack",
+      requirePushedAuthorizationRequests: options.par === "require",
+    },
     revocation: { enabled: true },
   },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  issueRefreshToken: async (_, client, source) =>
+    options.offline === "give" &&
+    client.grantTypeAllowed("refresh_token") &&
+    source.scopes.has("offline_access"),
   pkce: { required: () => true },
   rotateRefreshToken: options.rotate,
-  scopes: ["openid", "offline_access", "crm.read"],
+  scopes,
   ttl: {
     AccessToken: () => options.accessTokenLifetime,
-    DeviceCode: () => 600,
+    DeviceCode: () => options.deviceCodeLifetime,
     Grant: () => options.refreshTokenLifetime,
     IdToken: () => 3600,
     Interaction: () => 3600,

@@ -3,6 +3,10 @@
 //! What always holds: it ends with the test that started it, by force or because its standard
 //! input ends; and a machine that cannot run it fails the test instead of skipping it.
 
+mod pages;
+mod registered;
+mod walk;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,8 +23,9 @@ use super::child::Captured;
 use super::client::{self, Address, Answer, Sent};
 use crate::practice::Secrets;
 
-/// Where the scripted person is sent at the end; nobody listens there.
-const REDIRECT: &str = "http://127.0.0.1/callback";
+pub use registered::{Offline, Options, Par, Registered};
+
+use registered::REDIRECT;
 
 /// A running `oidc-provider`.
 pub struct OidcProvider {
@@ -28,42 +33,6 @@ pub struct OidcProvider {
     issuer: String,
     address: Address,
     secrets: Secrets,
-}
-
-/// A client of an [`OidcProvider`].
-#[derive(Clone, Debug)]
-pub struct Registered {
-    /// Its identifier.
-    pub id: String,
-    /// Its secret; a public client has none.
-    pub secret: Option<String>,
-    /// How it proves itself, by the IANA name.
-    pub auth: &'static str,
-}
-
-/// How an [`OidcProvider`] is set up.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Seconds that an access token lives.
-    pub access_token_lifetime: u32,
-    /// Whether each refresh gives a new refresh token.
-    pub rotate: bool,
-    /// Whether access tokens are JWTs.
-    pub jwt: bool,
-    /// Its clients.
-    pub clients: Vec<Registered>,
-}
-
-impl Default for Options {
-    /// Strict, with tokens that live for a minute, and without a client.
-    fn default() -> Self {
-        Self {
-            access_token_lifetime: 60,
-            rotate: true,
-            jwt: false,
-            clients: Vec::new(),
-        }
-    }
 }
 
 impl OidcProvider {
@@ -75,20 +44,13 @@ impl OidcProvider {
             "oidc-provider is not installed\nhint: start the tests with `tests/run`, which installs it"
         );
         let secrets = Secrets::default();
-        let clients: Vec<Value> = options.clients.iter().map(Registered::json).collect();
         for secret in options.clients.iter().filter_map(|c| c.secret.as_ref()) {
             secrets.keep(secret.clone());
         }
-        let settings = json!({
-            "accessTokenLifetime": options.access_token_lifetime,
-            "rotate": options.rotate,
-            "jwt": options.jwt,
-            "clients": clients,
-        });
         let mut command = Command::new("node");
         command
             .arg("server.mjs")
-            .arg(settings.to_string())
+            .arg(options.json().to_string())
             .current_dir(folder);
         let process = Captured::start(&mut command).unwrap_or_else(|error| {
             panic!("node does not start: {error}\nhint: start the tests with `tests/run`, which says what is missing")
@@ -156,7 +118,8 @@ impl OidcProvider {
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256")
             .finish();
-        let code = self.browse(&format!("/auth?{query}")).await;
+        let start = format!("/auth?{query}");
+        let code = walk::to_the_code(&self.issuer, &self.address, &start).await;
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", &code),
@@ -202,7 +165,8 @@ impl OidcProvider {
         }
     }
 
-    async fn token(&self, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
+    /// Asks the token endpoint, with the client's proof (RFC 6749 §3.2).
+    pub async fn token(&self, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
         let answer = self.post("/token", registered, fields).await;
         if answer.status == 200 {
             let json = answer.json();
@@ -214,114 +178,15 @@ impl OidcProvider {
         answer
     }
 
-    async fn post(&self, path: &str, registered: &Registered, fields: &[(&str, &str)]) -> Answer {
+    /// Posts a form with the client's proof.
+    pub async fn post(
+        &self,
+        path: &str,
+        registered: &Registered,
+        fields: &[(&str, &str)],
+    ) -> Answer {
         let request = proven(path, registered, fields);
         client::call(&self.address, request).await.unwrap()
-    }
-
-    /// Follows redirects and fills forms until it is sent back with a code.
-    async fn browse(&self, start: &str) -> String {
-        let mut browser = Browser {
-            address: &self.address,
-            cookies: BTreeMap::new(),
-        };
-        let mut answer = browser.go(client::get(start)).await;
-        for _ in 0..12 {
-            let request = match answer.header("location") {
-                Some(location) if location.starts_with(REDIRECT) => return code(location),
-                Some(location) => client::get(self.path(location)),
-                None => self.filled(&answer.text()),
-            };
-            answer = browser.go(request).await;
-        }
-        panic!("login and consent lead nowhere: {}", answer.text());
-    }
-
-    /// The form on a page of login or consent, filled in.
-    fn filled(&self, page: &str) -> Request<Sent> {
-        let action = between(page, "action=\"", "\"");
-        let prompt = between(page, "name=\"prompt\" value=\"", "\"");
-        let fields = [("prompt", prompt), ("login", "ada"), ("password", "any")];
-        client::form(self.path(action), &fields)
-    }
-
-    /// The path of one of its URLs.
-    fn path<'a>(&self, url: &'a str) -> &'a str {
-        url.strip_prefix(self.issuer.as_str()).unwrap_or(url)
-    }
-}
-
-impl Registered {
-    /// A client with a secret, which it shows in the header (`client_secret_basic`).
-    pub fn confidential(id: &str) -> Self {
-        let random = std::iter::repeat_with(fastrand::alphanumeric).take(40);
-        Self {
-            id: id.to_owned(),
-            secret: Some(random.collect()),
-            auth: "client_secret_basic",
-        }
-    }
-
-    /// The same client with this secret.
-    pub fn with_secret(self, secret: &str) -> Self {
-        let secret = Some(secret.to_owned());
-        Self { secret, ..self }
-    }
-
-    /// The same client, which shows its secret in the body (`client_secret_post`).
-    pub fn posting(self) -> Self {
-        let auth = "client_secret_post";
-        Self { auth, ..self }
-    }
-
-    /// A client without a secret.
-    pub fn public(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            secret: None,
-            auth: "none",
-        }
-    }
-
-    /// RFC 7591 §2.
-    fn json(&self) -> Value {
-        let mut client = json!({
-            "client_id": self.id,
-            "redirect_uris": [REDIRECT],
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-        });
-        client["token_endpoint_auth_method"] = json!(self.auth);
-        if let Some(secret) = &self.secret {
-            client["client_secret"] = json!(secret);
-        }
-        client
-    }
-}
-
-/// A browser without a screen: cookies, no redirects by itself.
-struct Browser<'a> {
-    address: &'a Address,
-    cookies: BTreeMap<String, String>,
-}
-
-impl Browser<'_> {
-    async fn go(&mut self, mut request: Request<Sent>) -> Answer {
-        let pairs = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let cookie = pairs.collect::<Vec<_>>().join("; ");
-        request
-            .headers_mut()
-            .insert("cookie", cookie.parse().unwrap());
-        let answer = client::call(self.address, request).await.unwrap();
-        for cookie in answer.headers.get_all("set-cookie") {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
-            self.cookies.insert(name.to_owned(), value.to_owned());
-        }
-        answer
     }
 }
 
@@ -373,25 +238,7 @@ fn proven(path: &str, registered: &Registered, fields: &[(&str, &str)]) -> Reque
     request
 }
 
-/// The code that an authorization answer brings (RFC 6749 §4.1.2).
-fn code(location: &str) -> String {
-    let query = location.strip_prefix(REDIRECT);
-    let query = query.unwrap_or_else(|| panic!("sent elsewhere: {location}"));
-    let mut pairs = form_urlencoded::parse(query.trim_start_matches('?').as_bytes());
-    match pairs.find(|(name, _)| name == "code") {
-        Some((_, code)) => code.into_owned(),
-        None => panic!("no code: {query}"),
-    }
-}
-
 fn told(line: &str, name: &str) -> Option<Value> {
     let event: Value = serde_json::from_str(line).ok()?;
     (event["event"] == name).then_some(event)
-}
-
-fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let (_, rest) = text
-        .split_once(start)
-        .unwrap_or_else(|| panic!("no `{start}` in: {text}"));
-    rest.split(end).next().unwrap()
 }
