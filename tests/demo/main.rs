@@ -50,6 +50,8 @@ async fn demo() {
     let api = Api::start(&issuer).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = configuration(&issuer, &api, folder.path());
+    let file = folder.path().join("demo.toml");
+    std::fs::write(&file, &config).expect("the configuration is written");
     let config = Config::parse(&config, "demo.toml").expect("the demo's configuration");
     let app = App::start(config).await.expect("Bearward starts");
     let (proxy, admin) = (
@@ -63,6 +65,11 @@ async fn demo() {
     println!("    curl -i http://{proxy}/orders");
     println!("    curl -s http://{admin}/status");
     println!("    curl -s http://{admin}/metrics | grep bearward_grant\n");
+    println!("And give it another grant, as a person does; it takes it at once:\n");
+    println!(
+        "    cargo run --release -- login demo --config {}\n",
+        file.display()
+    );
     watch(&issuer, &api, &proxy).await;
 }
 
@@ -76,11 +83,13 @@ fn configuration(issuer: &Issuer, api: &Api, folder: &std::path::Path) -> String
         [proxy]
         listen = "127.0.0.1:0"
         [admin]
-        listen = "127.0.0.1:0"
+        listen = "127.0.0.1:{admin}"
+        actions = true
         [grant.demo]
         issuer = "{issuer}"
         client_id = "{client}"
         client_secret = {{ file = "{secret}" }}
+        scope = ["offline_access", "crm.read"]
         renew_floor = "0s"
         seed.refresh_token = {{ file = "{seed}" }}
         [grant.demo.store.file]
@@ -89,6 +98,7 @@ fn configuration(issuer: &Issuer, api: &Api, folder: &std::path::Path) -> String
         grant = "demo"
         upstream = "{api}"
         "#,
+        admin = free_port(),
         issuer = issuer.url(),
         client = issuer.client_id(),
         secret = secret.display(),
@@ -96,6 +106,12 @@ fn configuration(issuer: &Issuer, api: &Api, folder: &std::path::Path) -> String
         store = folder.join("grants/demo.grant").display(),
         api = api.url(),
     )
+}
+
+/// A port that nobody uses now: `bearward login` must find it in the file.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
 }
 
 /// Calls the API through Bearward once a second and tells what else happened meanwhile.
@@ -108,7 +124,7 @@ async fn watch(issuer: &Issuer, api: &Api, proxy: &str) {
         calls += 1;
         let disliked = calls
             .is_multiple_of(DISLIKE_EVERY)
-            .then(|| issuer.access_token())
+            .then(|| issuer.last_access_token())
             .flatten();
         if let Some(token) = &disliked {
             api.reject(token);
@@ -134,6 +150,8 @@ async fn watch(issuer: &Issuer, api: &Api, proxy: &str) {
 fn told(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Refreshed => "refreshed, the refresh token rotated",
+        Outcome::Enrolled => "a person gave a grant",
+        Outcome::Unenrolled => "no person has answered yet",
         Outcome::Reused | Outcome::Replayed => {
             "a spent refresh token came again: this must never happen"
         }

@@ -27,6 +27,7 @@ mod house;
 mod issuer_misbehaves;
 mod knobs;
 mod live;
+mod login;
 mod login_page;
 mod logs;
 mod main_job;

@@ -93,8 +93,12 @@ impl Consent {
     /// A new device code and the code that a person enters.
     pub(super) fn device(&mut self, secrets: &Secrets) -> (String, String) {
         let device_code = secrets.make("device.", 40);
-        let letters = std::iter::repeat_with(|| fastrand::choice("BCDFGHJKLMNPQRSTVWXZ".chars()));
-        let user_code: String = letters.flatten().take(8).collect();
+        let letters = std::iter::repeat_with(|| fastrand::choice(b"BCDFGHJKLMNPQRSTVWXZ"));
+        let user_code: String = letters
+            .flatten()
+            .take(8)
+            .map(|letter| char::from(*letter))
+            .collect();
         let user_code = format!("{}-{}", &user_code[..4], &user_code[4..]);
         self.devices.push(Waiting {
             secret: device_code.clone(),

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod client;
 pub mod golden;
 pub mod leaks;
+pub mod login;
 pub mod oidc;
 pub mod settings;
 pub mod sidecar;

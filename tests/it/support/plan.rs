@@ -250,6 +250,12 @@ impl SidecarBuilder {
         exit
     }
 
+    /// The configuration file, written: for a command that is not waited for.
+    pub fn written(&self) -> PathBuf {
+        self.settings.write(&self.config_file());
+        self.config_file()
+    }
+
     /// The configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.home.path().join("bearward.toml")

@@ -215,6 +215,11 @@ impl Sidecar {
         std::fs::write(self.plan.config_file(), text).unwrap();
     }
 
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.plan.config_file()
+    }
+
     /// Runs another command with the same configuration file, `status` for example.
     pub async fn command(&self, arguments: &[&str], input: &str) -> Exit {
         let config = self.plan.config_file();
