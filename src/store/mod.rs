@@ -4,7 +4,7 @@
 //! cannot be read is an error and is never treated as empty, nor overwritten; no error, log
 //! line or `Debug` text shows a secret.
 //!
-//! [`open`] is the door: it gives the store that the configuration names, held by this process
+//! [`open()`] is the door: it gives the store that the configuration names, held by this process
 //! alone and measured. [`peek`] reads a record without holding it, for those who only look.
 //! Every store passes the one suite in `contract.rs`.
 
