@@ -139,9 +139,11 @@ async fn watch(issuer: &Issuer, api: &Api, proxy: &str) {
         refreshes = issuer.requests().len();
         if disliked.is_some() {
             println!("{clock:>4}s  API             401 to the token in use, from now on");
-            println!(
-                "{clock:>4}s  Bearward        a new token and the call once more: {tries} tries, 1 answer"
-            );
+            if tries > 1 {
+                println!(
+                    "{clock:>4}s  Bearward        a new token and the call once more: {tries} tries, 1 answer"
+                );
+            }
         }
         println!("{clock:>4}s  the service     GET /orders → {status}");
     }

@@ -21,8 +21,8 @@ impl Login<'_> {
         } else {
             warn("A browser opens. If it does not, open this address in one on this machine:\n");
             warn(address);
-            if let Err(error) = open::that_detached(address) {
-                warn(&format!("\n(no browser could be opened: {error})"));
+            if open::that_detached(address).is_err() {
+                warn("\n(no browser could be opened here)");
             }
         }
         warn("");
