@@ -31,6 +31,16 @@ enum Look {
     Coloured,
 }
 
+/// What a person says to a question.
+pub(super) enum Said {
+    /// A line.
+    Line(String),
+    /// Nothing: standard input has ended.
+    Nothing,
+    /// Ctrl-C.
+    Interrupted,
+}
+
 impl Terminal {
     /// What standard error and standard input are.
     pub(super) fn new() -> Self {
@@ -130,18 +140,21 @@ impl Terminal {
         }
     }
 
-    /// Asks a question and reads the answer; nothing where nobody is there, or standard input has
-    /// ended.
-    pub(super) async fn ask(self, question: &str) -> Option<String> {
+    /// Asks a question and reads the answer.
+    pub(super) async fn ask(self, question: &str) -> Said {
         write(&format!("{} ", self.strong(question)));
-        line().await
+        tokio::select! {
+            line = line() => line.map_or(Said::Nothing, Said::Line),
+            _ = tokio::signal::ctrl_c() => Said::Interrupted,
+        }
     }
 
     /// Asks whether something should be done; no answer is a no.
     pub(super) async fn confirm(self, question: &str) -> bool {
-        let answer = self.ask(&format!("{question} [y/N]")).await;
-        let answer = answer.unwrap_or_default();
-        matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES")
+        match self.ask(&format!("{question} [y/N]")).await {
+            Said::Line(answer) => matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"),
+            Said::Nothing | Said::Interrupted => false,
+        }
     }
 }
 

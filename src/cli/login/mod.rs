@@ -5,10 +5,11 @@ mod words;
 use std::future::Future;
 
 use clap::Args;
-use tokio::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::stow::{self, Stowed};
-use super::terminal::Terminal;
+use super::terminal::{Said, Terminal};
 use super::{Failure, Named, block_on, grant, read, warn};
 use crate::config::{self, Config, Period};
 use crate::login::{Arrival, CodeLogin, DeviceLogin, Error, Loopback, Obtained, Returned};
@@ -69,6 +70,8 @@ struct Tab(Option<(Loopback, Returned)>);
 
 impl Login<'_> {
     async fn run(&self) -> Result<(), Failure> {
+        // From now on Ctrl-C ends waiting and asking, and never the exchange or the save.
+        let _heard = signal(SignalKind::interrupt());
         let name = &self.options.named.grant;
         // Before anybody is sent anywhere: what is obtained must find its place.
         let reach = stow::reach(self.config, name).await?;
@@ -155,19 +158,16 @@ impl Login<'_> {
         ));
         let ends = Instant::now() + self.options.timeout.duration();
         loop {
-            let text = tokio::time::timeout_at(ends, self.terminal.ask(">")).await;
-            let text = text.map_err(|_| Failure::from(Error::Expired))?;
-            let Some(text) = text else {
-                return Err(
-                    Failure::new("standard input has ended and no address came").hint(Some(
-                        "paste the address that the browser shows, and press Enter",
-                    )),
-                );
+            let said = timeout_at(ends, self.terminal.ask(">")).await;
+            let text = match said.map_err(|_| Failure::from(Error::Expired))? {
+                Said::Line(text) => Secret::new(text),
+                Said::Interrupted => return Err(interrupted()),
+                Said::Nothing => return Err(no_address()),
             };
-            match login.read(&pasted(&Secret::new(text))) {
+            match login.read(&pasted(&text)) {
                 Err(error) if error.is_foreign() && self.terminal.asks() => {
                     warn(&format!(
-                        "{error}; copy the whole address, after the last page"
+                        "{error}.\nCopy the whole address that the browser ends on."
                     ));
                 }
                 arrival => return self.redeem(&login, arrival?).await,
@@ -199,13 +199,11 @@ impl Login<'_> {
         let ends = ends + Duration::from_millis(200);
         tokio::select! {
             done = self.terminal.wait(what, ends, work) => done.ok_or(Failure::from(Error::Expired)),
-            _ = tokio::signal::ctrl_c() => {
-                Err(Failure::new("interrupted: nothing was stored"))
-            }
+            _ = tokio::signal::ctrl_c() => Err(interrupted()),
         }
     }
 
-    /// From here on an interruption would lose what the server gives, so none is heeded.
+    /// An interruption would lose what the server gives, so none is heeded.
     async fn redeem(&self, login: &CodeLogin<'_>, arrival: Arrival) -> Result<Obtained, Failure> {
         Ok(login.redeem(arrival).await?)
     }
@@ -222,16 +220,14 @@ impl Login<'_> {
             }
             failure.tell();
             let again = "The grant is obtained and NOT stored. Mend it and press Enter to try again; `q` gives it up:";
-            let answer = self.terminal.ask(again).await;
-            if answer.is_none_or(|answer| answer.trim() == "q") {
+            let said = self.terminal.ask(again).await;
+            if !matches!(said, Said::Line(line) if line.trim() != "q") {
                 return Err(Failure::new("the grant was not stored")
                     .hint(Some("mend the store and log in once more")));
             }
         }
     }
-}
 
-impl Login<'_> {
     /// Another account takes the place of the one before only if somebody says so.
     async fn agree(&self, before: &str, obtained: &Obtained) -> Result<(), Failure> {
         let (name, now) = (&self.options.named.grant, whose(obtained));
@@ -249,6 +245,17 @@ impl Login<'_> {
             "log in with the account of before, or say `--replace`",
         )))
     }
+}
+
+/// Nothing that the person gave is kept.
+fn interrupted() -> Failure {
+    Failure::new("interrupted: nothing was stored")
+}
+
+fn no_address() -> Failure {
+    Failure::new("standard input has ended and no address came").hint(Some(
+        "paste the address that the browser shows, and press Enter",
+    ))
 }
 
 /// Whether the login is of another account than the stored grant. Where either is not known,
