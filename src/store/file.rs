@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::info;
 
@@ -13,7 +14,7 @@ use super::envelope::{Codec, Stored};
 use super::key::Keys;
 use super::lock::Lock;
 use super::place::{self, Place};
-use super::{Answer, Error, ErrorKind, Record, Store, admit};
+use super::{Answer, Claim, Error, ErrorKind, Holder, Lease, Record, Sharing, Store, admit};
 use crate::config::{self, GrantName};
 
 /// The name of this engine, to which a sealed record is bound.
@@ -72,6 +73,20 @@ impl Store for FileStore {
         let inner = Arc::clone(&self.0);
         let record = record.clone();
         Box::pin(blocking(move || inner.save(&record, if_generation)))
+    }
+
+    /// Always taken: the lock on the file is the lease, and it is held from the opening on.
+    fn claim<'a>(&'a self, holder: &'a Holder, ttl: Duration) -> Answer<'a, Claim> {
+        let (holder, fence) = (holder.clone(), 0);
+        Box::pin(async move { Ok(Claim::Taken(Lease { holder, fence, ttl })) })
+    }
+
+    fn release<'a>(&'a self, _: &'a Lease) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Exclusive
     }
 }
 

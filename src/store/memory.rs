@@ -1,30 +1,46 @@
 //! A store in memory whose troubles are scripted, for tests of the rooms above.
 //!
-//! What always holds: every handle sees the same record, as the replicas of a deployment would.
+//! What always holds: every handle sees the same record and the same lease, as the replicas of a
+//! deployment would; time passes as the clock says that was handed in.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
+use tokio::time::Instant;
 
-use super::{Answer, Error, ErrorKind, Record, Store, admit};
+use super::{Answer, Claim, Error, ErrorKind, Holder, Lease, Record, Sharing, Store, admit};
 
-/// A store in memory. Cloning gives another handle to the same record.
-#[derive(Clone, Debug, Default)]
+/// A store in memory. Cloning gives another name for the same handle.
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    state: Arc<Mutex<State>>,
+    common: Arc<Mutex<Common>>,
+    troubles: Arc<Mutex<Troubles>>,
     gate: Arc<RwLock<()>>,
+    clock: Clock,
+    sharing: Sharing,
 }
 
+/// What all handles see.
 #[derive(Debug, Default)]
-struct State {
+struct Common {
     record: Option<Record>,
     saved: Vec<Record>,
-    loads: VecDeque<ErrorKind>,
-    saves: VecDeque<Trouble>,
+    ledger: Ledger,
 }
 
-/// What befalls a save.
+/// What befalls one handle.
+#[derive(Debug, Default)]
+struct Troubles {
+    loads: VecDeque<ErrorKind>,
+    saves: VecDeque<Trouble>,
+    claims: VecDeque<Trouble>,
+    away: bool,
+}
+
+/// What befalls a save or a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// Nothing is saved.
@@ -33,30 +49,118 @@ pub(crate) enum Trouble {
     After(ErrorKind),
 }
 
+/// Who has a lease, as a pure book: the time is handed in with each entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    entry: Option<(Lease, Duration)>,
+    fence: u64,
+}
+
+impl Ledger {
+    /// What [`Store::claim`] says at `now`.
+    pub(crate) fn claim(&mut self, holder: &Holder, ttl: Duration, now: Duration) -> Claim {
+        match self.entry.take().filter(|(_, until)| *until > now) {
+            Some((lease, until)) if lease.holder != *holder => {
+                let held = Claim::held(lease.holder.as_str(), until.checked_sub(now));
+                self.entry = Some((lease, until));
+                return held;
+            }
+            Some(_) => {}
+            None => self.fence += 1,
+        }
+        let (holder, fence) = (holder.clone(), self.fence);
+        let lease = Lease { holder, fence, ttl };
+        self.entry = Some((lease.clone(), now + ttl));
+        Claim::Taken(lease)
+    }
+
+    /// What [`Store::release`] does.
+    pub(crate) fn release(&mut self, lease: &Lease) {
+        let same = |held: &Lease| held.holder == lease.holder && held.fence == lease.fence;
+        self.entry.take_if(|(held, _)| same(held));
+    }
+}
+
+/// Tells the time since some moment.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0().fmt(f)
+    }
+}
+
+impl Default for Memory {
+    /// A store that nobody shares, by tokio's clock, which a test can pause.
+    fn default() -> Self {
+        let start = Instant::now();
+        Self {
+            sharing: Sharing::Exclusive,
+            ..Self::shared(move || start.elapsed())
+        }
+    }
+}
+
 impl Memory {
+    /// A store for several handles, by the clock of the engine.
+    pub(crate) fn shared(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self {
+            common: Arc::default(),
+            troubles: Arc::default(),
+            gate: Arc::default(),
+            clock: Clock(Arc::new(clock)),
+            sharing: Sharing::Shared,
+        }
+    }
+
+    /// Another handle to the same record and lease, with troubles of its own.
+    pub(crate) fn peer(&self) -> Self {
+        Self {
+            troubles: Arc::default(),
+            gate: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// What is stored now.
     pub(crate) fn record(&self) -> Option<Record> {
-        self.state().record.clone()
+        self.common().record.clone()
     }
 
     /// Every record that was saved, in order.
     pub(crate) fn saved(&self) -> Vec<Record> {
-        self.state().saved.clone()
+        self.common().saved.clone()
     }
 
     /// Puts a record there behind everybody's back, as a peer would.
     pub(crate) fn put(&self, record: Record) {
-        self.state().record = Some(record);
+        self.common().record = Some(record);
     }
 
     /// Lets one more of the coming loads fail.
     pub(crate) fn fail_load(&self, kind: ErrorKind) {
-        self.state().loads.push_back(kind);
+        self.troubles().loads.push_back(kind);
     }
 
     /// Lets one more of the coming saves fail.
     pub(crate) fn fail_save(&self, trouble: Trouble) {
-        self.state().saves.push_back(trouble);
+        self.troubles().saves.push_back(trouble);
+    }
+
+    /// Lets one more of the coming claims fail.
+    pub(crate) fn fail_claim(&self, trouble: Trouble) {
+        self.troubles().claims.push_back(trouble);
+    }
+
+    /// Cuts this handle off from the store.
+    pub(crate) fn part(&self) {
+        self.troubles().away = true;
+    }
+
+    /// Lets it reach the store again.
+    pub(crate) fn join(&self) {
+        self.troubles().away = false;
     }
 
     /// Lets saves wait until the guard is dropped.
@@ -64,38 +168,85 @@ impl Memory {
         Arc::clone(&self.gate).write_owned().await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What befalls the next one of `queue`; an error where the handle is cut off.
+    fn next<T>(
+        &self,
+        queue: impl FnOnce(&mut Troubles) -> &mut VecDeque<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut troubles = self.troubles();
+        if troubles.away {
+            return Err(scripted(ErrorKind::Away));
+        }
+        Ok(queue(&mut troubles).pop_front())
+    }
+
+    fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Store for Memory {
     fn load(&self) -> Answer<'_, Option<Record>> {
         Box::pin(async move {
-            let mut state = self.state();
-            state
-                .loads
-                .pop_front()
-                .map_or(Ok(state.record.clone()), |kind| Err(scripted(kind)))
+            let trouble = self.next(|troubles| &mut troubles.loads)?;
+            trouble.map_or(Ok(self.record()), |kind| Err(scripted(kind)))
         })
     }
 
     fn save<'a>(&'a self, record: &'a Record, if_generation: Option<u64>) -> Answer<'a, ()> {
         Box::pin(async move {
             let _open = self.gate.read().await;
-            let mut state = self.state();
-            let trouble = state.saves.pop_front();
-            if let Some(Trouble::Before(kind)) = trouble {
-                return Err(scripted(kind));
-            }
-            admit(state.record.as_ref(), record, if_generation)?;
-            state.record = Some(record.clone());
-            state.saved.push(record.clone());
-            match trouble {
-                Some(Trouble::After(kind)) => Err(scripted(kind)),
-                _ => Ok(()),
-            }
+            let trouble = self.next(|troubles| &mut troubles.saves)?;
+            before(trouble)?;
+            let mut common = self.common();
+            admit(common.record.as_ref(), record, if_generation)?;
+            common.record = Some(record.clone());
+            common.saved.push(record.clone());
+            after(trouble)
         })
+    }
+
+    fn claim<'a>(&'a self, holder: &'a Holder, ttl: Duration) -> Answer<'a, Claim> {
+        Box::pin(async move {
+            let trouble = self.next(|troubles| &mut troubles.claims)?;
+            before(trouble)?;
+            let now = (self.clock.0)();
+            let claim = self.common().ledger.claim(holder, ttl, now);
+            after(trouble)?;
+            Ok(claim)
+        })
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if self.troubles().away {
+                return Err(scripted(ErrorKind::Away));
+            }
+            self.common().ledger.release(lease);
+            Ok(())
+        })
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+}
+
+fn before(trouble: Option<Trouble>) -> Result<(), Error> {
+    match trouble {
+        Some(Trouble::Before(kind)) => Err(scripted(kind)),
+        _ => Ok(()),
+    }
+}
+
+fn after(trouble: Option<Trouble>) -> Result<(), Error> {
+    match trouble {
+        Some(Trouble::After(kind)) => Err(scripted(kind)),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where a grant's record is kept.
 //!
 //! What always holds: a save either happened wholly and durably or not at all; a record that
-//! cannot be read is an error and is never treated as empty, nor overwritten; no error, log
-//! line or `Debug` text shows a secret.
+//! cannot be read is an error and is never treated as empty, nor overwritten; of those who share
+//! a record at most one has its lease; no error, log line or `Debug` text shows a secret.
 //!
 //! [`open()`] is the door: it gives the store that the configuration names, held by this process
 //! alone and measured. [`peek`] reads a record without holding it, for those who only look.
@@ -11,6 +11,7 @@
 mod error;
 mod handed;
 mod key;
+mod lease;
 mod metrics;
 mod record;
 
@@ -30,11 +31,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::{Error, ErrorKind};
 pub use file::FileStore;
 pub use handed::{NotARecord, NotAToken, RefreshToken};
 pub use key::{Key, MalformedKey};
+pub use lease::{Claim, Holder, Lease, Sharing};
 pub use metrics::{Measured, Metrics};
 pub use record::{AccessToken, Death, Intent, Record, State, Unknown};
 
@@ -43,18 +46,40 @@ use crate::config::{self, GrantName};
 /// A future of a store's answer; boxed, because stores are chosen at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// One grant's record in some engine.
+/// One grant's record in some engine, and the lease on the right to spend its refresh token.
+///
+/// An answer is [`ErrorKind::Away`] when the engine is: what was asked may have happened all the
+/// same, and can simply be asked again. That somebody else has the lease is no error.
 pub trait Store: Send + Sync + fmt::Debug {
     /// The record, or nothing when none was ever saved.
     fn load(&self) -> Answer<'_, Option<Record>>;
+
+    /// The generation of the stored record: the cheap look of whoever waits for others' saves.
+    /// It may pass over a record that [`load`](Self::load) would find unreadable.
+    fn generation(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(async { Ok(self.load().await?.map(|record| record.generation)) })
+    }
 
     /// Saves `record` durably, provided that the stored generation is still `if_generation`
     /// (nothing: no record is stored); otherwise it is an [`ErrorKind::Conflict`].
     ///
     /// The record brings its new generation with it, higher than the stored one. Saving what is
     /// stored already succeeds, so a save whose outcome is unknown (it failed late, or its
-    /// future was dropped) can simply be repeated.
+    /// future was dropped) can simply be repeated. No lease is needed for it: what compares
+    /// generations keeps a holder who was passed over from undoing anything.
     fn save<'a>(&'a self, record: &'a Record, if_generation: Option<u64>) -> Answer<'a, ()>;
+
+    /// Takes the lease on the right to spend this grant's refresh token, or renews it where
+    /// `holder` has it already: renewed, it keeps its fence and lasts `ttl` from now on.
+    fn claim<'a>(&'a self, holder: &'a Holder, ttl: Duration) -> Answer<'a, Claim>;
+
+    /// Gives the lease back; releasing what is no longer held, or is held by somebody else since,
+    /// does nothing and is no error.
+    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, ()>;
+
+    /// Whether other processes may write the same record, so that leases are to be taken and
+    /// others' saves to be looked for.
+    fn sharing(&self) -> Sharing;
 }
 
 /// Opens the store that `settings` name for `grant`, and holds it against other processes until

@@ -5,24 +5,26 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use prometheus::Registry;
 use tempfile::TempDir;
 
-use super::contract::{Shelf, chain, contract, full};
+use super::contract::{SharedShelf, Shelf, chain, contract, full, shared_contract};
 use super::envelope::{Codec, LARGEST};
 use super::key::Keys;
 use super::memory::{Memory, Trouble};
-use super::{Error, ErrorKind, FileStore, Key, Measured, Metrics, Store};
+use super::{Claim, Error, ErrorKind, FileStore, Holder, Key, Measured, Metrics, Store};
 use crate::config::{self, GrantName, Source};
 use crate::secret::Secret;
 
 contract!(in_memory, InMemory(Memory::default()));
 contract!(in_a_plain_file, Folder::new());
 contract!(in_a_sealed_file, Folder::sealed());
-contract!(measured, Counted(Memory::default()));
+shared_contract!(in_shared_memory, Together::new());
+shared_contract!(measured, Counted(Together::new()));
 
 /// The environment variable that tells [`child`] what to do.
 const CHILD: &str = "BEARWARD_STORE_TEST_CHILD";
@@ -35,12 +37,46 @@ impl Shelf for InMemory {
     }
 }
 
-struct Counted(Memory);
+/// Memory that several handles share, by a clock that is moved by hand.
+struct Together {
+    memory: Memory,
+    now: Arc<Mutex<Duration>>,
+}
+
+impl Together {
+    fn new() -> Self {
+        let now = Arc::<Mutex<Duration>>::default();
+        let clock = Arc::clone(&now);
+        let memory = Memory::shared(move || *clock.lock().unwrap());
+        Self { memory, now }
+    }
+}
+
+impl Shelf for Together {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.memory.peer())
+    }
+}
+
+impl SharedShelf for Together {
+    async fn pass(&self, time: Duration) {
+        *self.now.lock().unwrap() += time;
+    }
+}
+
+struct Counted(Together);
 
 impl Shelf for Counted {
     fn open(&self) -> Arc<dyn Store> {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        Arc::new(Measured::new(self.0.clone(), &grant("crm"), &metrics))
+        let memory = self.0.memory.peer();
+        Arc::new(Measured::new(memory, &grant("crm"), &metrics))
+    }
+}
+
+impl SharedShelf for Counted {
+    async fn pass(&self, time: Duration) {
+        self.0.pass(time).await;
     }
 }
 
@@ -607,7 +643,7 @@ async fn a_save_outlives_whoever_asked_for_it_and_keeps_the_lock_as_long() {
 }
 
 #[tokio::test]
-async fn every_read_and_write_is_counted_with_its_trouble() {
+async fn every_read_write_and_claim_is_counted_with_its_trouble() {
     let registry = Registry::new();
     let metrics = Metrics::register(&registry).unwrap();
     let memory = Memory::default();
@@ -623,6 +659,19 @@ async fn every_read_and_write_is_counted_with_its_trouble() {
     assert!(store.load().await.is_err());
     assert!(store.load().await.is_ok());
 
+    let (one, two) = (Holder::named("one"), Holder::named("two"));
+    let ttl = Duration::from_secs(60);
+    let Claim::Taken(lease) = store.claim(&one, ttl).await.unwrap() else {
+        panic!("nobody else has it");
+    };
+    store.claim(&two, ttl).await.unwrap();
+    memory.fail_claim(Trouble::After(ErrorKind::Away));
+    assert!(store.claim(&one, ttl).await.is_err());
+    store.release(&lease).await.unwrap();
+    memory.part();
+    assert!(store.release(&lease).await.is_err());
+    memory.join();
+
     let text = prometheus::TextEncoder::new();
     let text = text.encode_to_string(&registry.gather()).unwrap();
     for line in [
@@ -632,6 +681,13 @@ async fn every_read_and_write_is_counted_with_its_trouble() {
         r#"bearward_store_write_failures_total{grant="crm",reason="away"} 2"#,
         r#"bearward_store_write_failures_total{grant="crm",reason="conflict"} 0"#,
         r#"bearward_store_write_duration_seconds_count{grant="crm"} 3"#,
+        r#"bearward_store_read_duration_seconds_count{grant="crm"} 2"#,
+        r#"bearward_store_claims_total{grant="crm",outcome="taken"} 1"#,
+        r#"bearward_store_claims_total{grant="crm",outcome="held"} 1"#,
+        r#"bearward_store_claims_total{grant="crm",outcome="released"} 1"#,
+        r#"bearward_store_claims_total{grant="crm",outcome="failed"} 2"#,
+        r#"bearward_store_claim_failures_total{grant="crm",reason="away"} 2"#,
+        r#"bearward_store_claim_duration_seconds_count{grant="crm"} 5"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
