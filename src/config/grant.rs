@@ -1,13 +1,13 @@
 //! `[grant.NAME]`: one refresh token, the server it belongs to, and how that server wants to be asked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{Authorize, Device, Exchange};
 use super::source::{Source, Text};
+use super::store::Store;
 use super::tls::Tls;
 use super::values::{Deadline, Margin, Period, Url};
 
@@ -107,7 +107,7 @@ pub struct Grant {
     /// How the access token is put on a call.
     #[serde(default)]
     pub inject: Inject,
-    /// Where the grant is kept: `[grant.NAME.store.file]`.
+    /// Where the grant is kept: `[grant.NAME.store.file]`, or `[grant.NAME.store.redis]` for several replicas.
     pub store: Store,
     /// A refresh token to begin with, taken when the store is empty or the seed itself has changed since it was taken.
     #[serde(default)]
@@ -332,28 +332,6 @@ impl Default for Inject {
             scheme: String::from("Bearer"),
         }
     }
-}
-
-/// Where a grant is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Store {
-    /// In a file of its own.
-    File(FileStore),
-}
-
-/// A grant in a file of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileStore {
-    /// The file; its folder must not be writable by group or others, and is made (mode 0700) where only it is missing.
-    pub path: PathBuf,
-    /// The key that seals the file, as made by `bearward keygen`; absent: the file is plain text with mode 0600.
-    #[serde(default)]
-    pub key: Option<Source>,
-    /// Keys that sealed the file before; it is opened with any of them and sealed with `key` at the next write.
-    #[serde(default)]
-    pub old_keys: Vec<Source>,
 }
 
 /// A refresh token to begin with.

@@ -28,6 +28,7 @@ mod grant;
 mod log;
 mod proxy;
 mod route;
+mod store;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -39,8 +40,8 @@ pub use admin::Admin;
 pub use authorize::{Authorize, Device, Exchange, Par, Pkce};
 pub use fault::{Fault, Faults};
 pub use grant::{
-    BasicEncoding, BodyFormat, ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Refresh,
-    Response, RotationRule, Seed, Store, TimeUnit,
+    BasicEncoding, BodyFormat, ClientAuth, Grant, Inject, Lifetime, Names, Refresh, Response,
+    RotationRule, Seed, TimeUnit,
 };
 pub use log::{Log, LogFormat, LogLevel};
 pub use predicate::{Predicate, Relation};
@@ -48,9 +49,10 @@ pub use proxy::{Proxy, Reload};
 pub use read::ReadError;
 pub use route::{ExpiredRule, HttpVersion, Pool, Route, Scalar};
 pub use schema::schema;
-pub use source::{Source, SourceError, Text};
+pub use source::{Source, SourceError, StoreKey, Text};
+pub use store::{FileStore, RedisStore, Sentinel, Store};
 pub use tls::Tls;
-pub use values::{Deadline, GrantName, Listen, Malformed, Margin, Period, Size, Url};
+pub use values::{Deadline, GrantName, Listen, Malformed, Margin, Period, RedisUrl, Size, Url};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

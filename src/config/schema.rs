@@ -47,6 +47,8 @@ pub(super) enum Shape<'s> {
     TextOrSecret(&'s Value),
     /// A reference to a secret.
     Secret(&'s Value),
+    /// A reference to a key, or the word `none`.
+    Key(&'s Value),
     /// A whole number within these bounds.
     Whole {
         /// The least.
@@ -81,6 +83,7 @@ impl Schema {
             Some("Source") => return Shape::Secret(node),
             Some("Scalar") => return Shape::Scalar,
             Some("Text") => return Shape::TextOrSecret(self.source()),
+            Some("StoreKey") => return Shape::Key(self.source()),
             _ => {}
         }
         if let Some(variants) = node.get("oneOf").and_then(Value::as_array) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::secret::Secret;
 
@@ -102,6 +102,62 @@ impl std::error::Error for SourceError {
             Problem::Unreadable(cause) => Some(cause),
             Problem::Unset | Problem::Empty => None,
         }
+    }
+}
+
+/// What seals a record in a store that others can read: a key, or the word `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKey {
+    /// The record is stored as plain text, and somebody has said so.
+    None,
+    /// It is sealed with this key.
+    Of(Source),
+}
+
+impl StoreKey {
+    /// Where the key is, if there is one.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Self::None => None,
+            Self::Of(source) => Some(source),
+        }
+    }
+
+    /// The word for [`StoreKey::None`].
+    pub(super) const NONE: &str = "none";
+}
+
+impl Serialize for StoreKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str(Self::NONE),
+            Self::Of(source) => source.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Text::deserialize(deserializer)? {
+            Text::Secret(source) => Ok(Self::Of(source)),
+            Text::Literal(text) if text == Self::NONE => Ok(Self::None),
+            // Whatever else it is may be a key.
+            Text::Literal(_) => Err(de::Error::custom("a key never stands in this file")),
+        }
+    }
+}
+
+impl JsonSchema for StoreKey {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StoreKey".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let source = generator.subschema_for::<Source>();
+        json_schema!({
+            "description": "A reference to a key, or `none`.",
+            "anyOf": [{ "const": Self::NONE }, source],
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
+use tracing::info;
 
 use super::key::Keys;
 use super::record::SCHEMA;
@@ -141,7 +142,7 @@ impl Codec {
             _ => return Err(Fault::garbled("it is neither plain nor sealed")),
         };
         if record.generation != envelope.generation {
-            return Err(Fault::garbled("it names two generations"));
+            return Err(Fault::two_generations());
         }
         let other = envelope.other;
         Ok(Stored { record, key, other })
@@ -152,8 +153,7 @@ impl Codec {
             return Err(Fault::garbled("it is empty"));
         }
         if bytes.len() > LARGEST {
-            let limit = LARGEST >> 20;
-            return Err(Fault::foreign(format!("it is larger than {limit} MiB")));
+            return Err(Fault::too_large());
         }
         let mark: Mark = serde_json::from_slice(bytes).map_err(|e| Fault::json(&e))?;
         if mark.bearward != FORM {
@@ -165,6 +165,23 @@ impl Codec {
             return Err(Fault::foreign(format!("it belongs to the grant `{name}`")));
         }
         mark.record.map_or(Ok(()), RecordMark::check)
+    }
+
+    /// Says so when a stored record is not sealed as the next one will be.
+    pub(super) fn announce(&self, stored: &Stored) {
+        let grant = &self.grant;
+        match (stored.key.as_deref(), self.keys.sealing().map(Key::id)) {
+            (None, Some(key)) => {
+                info!(%grant, key, "the stored grant is plain and is sealed at the next save");
+            }
+            (Some(old), Some(key)) if old != key => {
+                info!(%grant, old, key, "the stored grant gets the new key at the next save");
+            }
+            (Some(old), None) => {
+                info!(%grant, old, "the stored grant is sealed and gets plain at the next save");
+            }
+            _ => {}
+        }
     }
 
     fn seal(&self, key: &Key, record: &Record) -> Result<String, Error> {
@@ -230,6 +247,21 @@ impl Fault {
     /// What a person can do about it.
     pub(super) fn hint(&self) -> &'static str {
         self.hint
+    }
+
+    /// It is larger than any record.
+    pub(super) fn too_large() -> Self {
+        Self::foreign(format!("it is larger than {} MiB", LARGEST >> 20))
+    }
+
+    /// The generation stands there twice, and not the same.
+    pub(super) fn two_generations() -> Self {
+        Self::garbled("it names two generations")
+    }
+
+    /// A part of it is not there, or cannot be a part of it.
+    pub(super) fn incomplete() -> Self {
+        Self::garbled("a part of it is missing or not what it should be")
     }
 
     fn garbled(what: impl Into<String>) -> Self {

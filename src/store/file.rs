@@ -8,8 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::info;
-
 use super::envelope::{Codec, Stored};
 use super::key::Keys;
 use super::lock::Lock;
@@ -55,7 +53,9 @@ impl FileStore {
             turn: Mutex::default(),
             _lock: lock,
         };
-        inner.announce(inner.read()?.as_ref());
+        if let Some(stored) = inner.read()? {
+            inner.codec.announce(&stored);
+        }
         Ok(Self(Arc::new(inner)))
     }
 }
@@ -106,25 +106,6 @@ impl Inner {
         )?;
         let other = stored.map(|stored| stored.other).unwrap_or_default();
         self.place.write(&self.codec.encode(record, &other)?)
-    }
-
-    /// Says so once when the stored record is not sealed as it will be.
-    fn announce(&self, stored: Option<&Stored>) {
-        let Some(stored) = stored else { return };
-        let wanted = self.codec.keys.sealing().map(super::Key::id);
-        let grant = &self.codec.grant;
-        match (stored.key.as_deref(), wanted) {
-            (None, Some(key)) => {
-                info!(%grant, key, "the stored grant is plain and is sealed at the next save");
-            }
-            (Some(old), Some(key)) if old != key => {
-                info!(%grant, old, key, "the stored grant gets the new key at the next save");
-            }
-            (Some(old), None) => {
-                info!(%grant, old, "the stored grant is sealed and gets plain at the next save");
-            }
-            _ => {}
-        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! cannot be read is an error and is never treated as empty, nor overwritten; of those who share
 //! a record at most one has its lease; no error, log line or `Debug` text shows a secret.
 //!
-//! [`open()`] is the door: it gives the store that the configuration names, held by this process
-//! alone and measured. [`peek`] reads a record without holding it, for those who only look.
+//! [`open()`] is the door: it gives the store that the configuration names, measured, and where it
+//! is not shared held by this process alone. [`peek`] reads a record without holding it, for those who only look.
 //! Every store passes the one suite in `contract.rs`.
 
 mod error;
@@ -19,6 +19,8 @@ mod envelope;
 mod file;
 mod lock;
 mod place;
+
+mod redis;
 
 #[cfg(test)]
 mod contract;
@@ -40,6 +42,7 @@ pub use key::{Key, MalformedKey};
 pub use lease::{Claim, Holder, Lease, Sharing};
 pub use metrics::{Measured, Metrics};
 pub use record::{AccessToken, Death, Intent, Record, State, Unknown};
+pub use redis::RedisStore;
 
 use crate::config::{self, GrantName};
 
@@ -82,8 +85,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn sharing(&self) -> Sharing;
 }
 
-/// Opens the store that `settings` name for `grant`, and holds it against other processes until
-/// the last handle is dropped.
+/// Opens the store that `settings` name for `grant`: a file is held against other processes until
+/// the last handle is dropped; an engine is not even called yet, and may be away.
 pub async fn open(
     settings: &config::Store,
     grant: &GrantName,
@@ -93,6 +96,10 @@ pub async fn open(
         config::Store::File(settings) => {
             let (settings, name) = (settings.clone(), grant.clone());
             let store = file::blocking(move || FileStore::open(&settings, &name)).await?;
+            Ok(Arc::new(Measured::new(store, grant, metrics)))
+        }
+        config::Store::Redis(settings) => {
+            let store = open_redis(settings, grant).await?;
             Ok(Arc::new(Measured::new(store, grant, metrics)))
         }
     }
@@ -107,7 +114,13 @@ pub async fn peek(settings: &config::Store, grant: &GrantName) -> Result<Option<
             let (settings, grant) = (settings.clone(), grant.clone());
             file::blocking(move || file::peek(&settings, &grant)).await
         }
+        config::Store::Redis(settings) => open_redis(settings, grant).await?.load().await,
     }
+}
+
+async fn open_redis(settings: &config::RedisStore, grant: &GrantName) -> Result<RedisStore, Error> {
+    let (settings, name) = (settings.clone(), grant.clone());
+    file::blocking(move || RedisStore::open(&settings, &name)).await
 }
 
 /// Whether `record` may take the place of `stored`: the rule of [`Store::save`], for every store.

@@ -42,20 +42,41 @@ fn of_grant(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
         texts(&at.key(key).key("params"), params, findings);
     }
     texts(&at.key("token_headers"), &grant.token_headers, findings);
-    let Store::File(store) = &grant.store;
-    let file = at.key("store").key("file");
-    if let Some(key) = &store.key {
-        secret(&file.key("key"), "key", key, findings);
-    }
-    for (index, key) in store.old_keys.iter().enumerate() {
-        secret(
-            &file.key("old_keys").index(index),
-            "old_keys",
-            key,
-            findings,
-        );
-    }
+    of_store(&at.key("store"), &grant.store, findings);
     tls(&at.key("tls"), &grant.tls, findings);
+}
+
+fn of_store(at: &Path, store: &Store, findings: &mut Findings<'_>) {
+    match store {
+        Store::File(store) => {
+            let keys = (store.key.as_ref(), store.old_keys.as_slice());
+            of_keys(&at.key("file"), keys, findings);
+        }
+        Store::Redis(store) => {
+            let at = at.key("redis");
+            of_keys(&at, (store.key.source(), &store.old_keys), findings);
+            let sentinel = store.sentinel.as_ref();
+            let sentinel = sentinel.and_then(|sentinel| sentinel.password.as_ref());
+            for (at, source) in [
+                (at.key("password"), store.password.as_ref()),
+                (at.key("sentinel").key("password"), sentinel),
+            ] {
+                if let Some(source) = source {
+                    secret(&at, "password", source, findings);
+                }
+            }
+            tls(&at.key("tls"), &store.tls, findings);
+        }
+    }
+}
+
+fn of_keys(at: &Path, (key, old): (Option<&Source>, &[Source]), findings: &mut Findings<'_>) {
+    if let Some(key) = key {
+        secret(&at.key("key"), "key", key, findings);
+    }
+    for (index, key) in old.iter().enumerate() {
+        secret(&at.key("old_keys").index(index), "old_keys", key, findings);
+    }
 }
 
 fn texts<'t>(

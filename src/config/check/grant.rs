@@ -6,9 +6,7 @@ use crate::config::document::Path;
 use crate::config::fault::{Findings, Problem};
 use crate::config::predicate::{Predicate, is_path};
 use crate::config::source::Text;
-use crate::config::{
-    ClientAuth, FileStore, Grant, Inject, Lifetime, Names, Response, RotationRule, Store,
-};
+use crate::config::{ClientAuth, Grant, Inject, Lifetime, Names, Response, RotationRule};
 
 use super::{authorize, field};
 
@@ -25,8 +23,7 @@ pub(super) fn check(at: &Path, grant: &Grant, findings: &mut Findings<'_>) {
     lists(at, grant, findings);
     token_headers(&at.key("token_headers"), grant, findings);
     inject(&at.key("inject"), &grant.inject, findings);
-    let Store::File(file) = &grant.store;
-    file_store(&at.key("store").key("file"), file, findings);
+    super::store::check(&at.key("store"), &grant.store, findings);
     super::tls(&at.key("tls"), &grant.tls, findings);
 }
 
@@ -309,18 +306,5 @@ fn inject(at: &Path, inject: &Inject, findings: &mut Findings<'_>) {
         let problem = Problem::new("this is not an authentication scheme")
             .hint("write one word, such as `Bearer`, or `\"\"` for the bare token");
         findings.at(&at.key("scheme"), problem);
-    }
-}
-
-fn file_store(at: &Path, file: &FileStore, findings: &mut Findings<'_>) {
-    if !file.path.is_absolute() || file.path.file_name().is_none() {
-        let problem = Problem::new("this is not the absolute path of a file")
-            .hint("write it from the root, such as `/var/lib/bearward/crm.grant`");
-        findings.at(&at.key("path"), problem);
-    }
-    if !file.old_keys.is_empty() && file.key.is_none() && findings.sound(&at.key("key")) {
-        let problem = Problem::new("old keys without a `key` would leave the file unsealed")
-            .hint("set `key`, or remove `old_keys`");
-        findings.at(&at.key("old_keys"), problem);
     }
 }

@@ -9,6 +9,7 @@ mod files;
 mod grant;
 mod proxy;
 mod route;
+mod store;
 
 use std::net::SocketAddr;
 
@@ -103,7 +104,10 @@ fn presence(config: &Config, findings: &mut Findings<'_>) {
 fn stores(config: &Config, findings: &mut Findings<'_>) {
     let mut seen: Vec<(&std::path::Path, &str)> = Vec::new();
     for (name, grant) in &config.grant {
-        let Store::File(file) = &grant.store;
+        // In an engine the name of the grant is part of the key.
+        let Store::File(file) = &grant.store else {
+            continue;
+        };
         let at = Path::of("grant")
             .key(name.as_str())
             .key("store")

@@ -15,6 +15,7 @@ use super::document::Path;
 use super::fault::{Findings, Problem, quoted};
 use super::nearest::nearest;
 use super::schema::{Schema, Shape, choices};
+use super::source::StoreKey;
 use super::values::GrantName;
 use stand_in::{nowhere, stand_in};
 use words::{example, list, malformed, mistaken};
@@ -133,9 +134,11 @@ impl Examiner<'_, '_> {
             }
             (Shape::Map(node), DeValue::Table(table)) => self.map(path, node, table),
             (Shape::Choice(choices), DeValue::Table(table)) => self.choice(path, &choices, table),
-            (Shape::Secret(node) | Shape::TextOrSecret(node), DeValue::Table(table)) => {
-                self.secret(path, node, table)
-            }
+            (
+                Shape::Secret(node) | Shape::TextOrSecret(node) | Shape::Key(node),
+                DeValue::Table(table),
+            ) => self.secret(path, node, table),
+            (Shape::Key(_), DeValue::String(text)) if *text == StoreKey::NONE => Verdict::Fits,
             (Shape::List(node), DeValue::Array(list)) => {
                 let verdicts = list.iter_mut().enumerate();
                 let verdicts: Vec<_> = verdicts

@@ -17,6 +17,7 @@ pub(super) fn stand_in(key: &str) -> Spanned<DeValue<'static>> {
         "store" => table("file", table("path", text("/stand-in"))),
         "upstream" => text("https://stand-in.invalid"),
         "path" => text("/stand-in"),
+        "key" => text("none"),
         "refresh_token" => table("env", text("STAND_IN")),
         // `DeInteger` has no constructor of its own, but every TOML number makes one.
         "status" => DeValue::parse("498").unwrap_or_else(|_| text("498")),

@@ -5,11 +5,13 @@ use toml::de::DeValue;
 use crate::config::document::Path;
 use crate::config::fault::Problem;
 use crate::config::schema::Shape;
-use crate::config::values::{Deadline, GrantName, Listen, Malformed, Margin, Period, Size, Url};
+use crate::config::values::{
+    Deadline, GrantName, Listen, Malformed, Margin, Period, RedisUrl, Size, Url,
+};
 
 /// A value of the wrong kind.
 pub(super) fn mistaken(path: &Path, shape: &Shape<'_>, value: &DeValue<'_>) -> Problem {
-    if let (Shape::Secret(_), DeValue::String(_)) = (shape, value) {
+    if let (Shape::Secret(_) | Shape::Key(_), DeValue::String(_)) = (shape, value) {
         return Problem::inline_secret();
     }
     let problem = Problem::new(format!(
@@ -26,6 +28,9 @@ pub(super) fn mistaken(path: &Path, shape: &Shape<'_>, value: &DeValue<'_>) -> P
         }
         (Shape::Secret(_), _) => {
             String::from("write `{ file = \"/path/to/it\" }` or `{ env = \"NAME\" }`")
+        }
+        (Shape::Key(_), _) => {
+            String::from("write `{ file = \"/path/to/it\" }`, `{ env = \"NAME\" }` or `\"none\"`")
         }
         (Shape::Format(name), _) => format!("write it as `\"{}\"`", sample(name)),
         (Shape::Text | Shape::TextOrSecret(_), DeValue::Table(_) | DeValue::Array(_)) => {
@@ -66,10 +71,12 @@ fn wanted(shape: &Shape<'_>) -> &'static str {
         Shape::Format("Size") => "a size",
         Shape::Format("Listen") => "an address to listen on",
         Shape::Format("Url") => "a URL",
+        Shape::Format("RedisUrl") => "the URL of a Redis server",
         Shape::Format("GrantName") => "the name of a grant",
         Shape::Format(_) => "a text of its own form",
         Shape::TextOrSecret(_) => "a text or a reference to a secret",
         Shape::Secret(_) => "a reference to a secret",
+        Shape::Key(_) => "a reference to a key or the word `none`",
         Shape::Whole { .. } => "a whole number",
         Shape::Switch => "`true` or `false`",
         Shape::Scalar => "a text, a whole number, `true` or `false`",
@@ -97,6 +104,7 @@ pub(super) fn malformed(format: &str, text: &str) -> Option<Malformed> {
         "Size" => text.parse::<Size>().err(),
         "Listen" => text.parse::<Listen>().err(),
         "Url" => text.parse::<Url>().err(),
+        "RedisUrl" => text.parse::<RedisUrl>().err(),
         "GrantName" => text.parse::<GrantName>().err(),
         _ => None,
     }
@@ -110,6 +118,7 @@ fn sample(format: &str) -> &'static str {
         "Size" => "64KiB",
         "Listen" => "127.0.0.1:8080",
         "GrantName" => "crm",
+        "RedisUrl" => "rediss://host:6379/0",
         _ => "https://login.example.com",
     }
 }
@@ -121,6 +130,12 @@ pub(super) fn example(path: &Path, key: &str) -> String {
             "add a table `[{}.store.file]` with `path = \"/var/lib/bearward/NAME.grant\"`",
             path.names()
         ),
+        "key" => String::from(
+            "add `key = { file = \"/path/to/it\" }`, as made by `bearward keygen`; `\"none\"` leaves the grant readable there",
+        ),
+        "master" => {
+            String::from("add `master = \"…\"`, the name the sentinels know the primary by")
+        }
         "client_id" => String::from(
             "add `client_id = \"…\"`, the name the authorization server knows the service by",
         ),

@@ -39,7 +39,7 @@ mod tests;
 use std::fmt;
 
 pub use amounts::{Deadline, Margin, Period, Size};
-pub use places::{GrantName, Listen, Url};
+pub use places::{GrantName, Listen, RedisUrl, Url};
 
 /// A text that does not say what its key needs: what is wrong with it, and what would do.
 ///

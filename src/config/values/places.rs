@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 
 use super::Malformed;
 
@@ -75,7 +76,7 @@ impl Url {
 
     /// The host without brackets.
     pub fn host(&self) -> &str {
-        self.0.host().unwrap_or_default().trim_matches(['[', ']'])
+        bare(self.0.host().unwrap_or_default())
     }
 
     /// The port, 443 or 80 where none is written.
@@ -87,11 +88,7 @@ impl Url {
 
     /// True when the host is this machine by name or address, where plain HTTP is no leak.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host();
-        host == "localhost"
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        is_loopback(self.host())
     }
 }
 
@@ -115,12 +112,7 @@ impl FromStr for Url {
         if authority.as_str().contains('@') {
             return Err(wrong("a URL here has no user name or password"));
         }
-        let port_is_a_number = authority.port().is_some()
-            || !authority
-                .as_str()
-                .trim_start_matches(authority.host())
-                .contains(':');
-        if authority.host().is_empty() || !port_is_a_number {
+        if !is_well_formed(authority) {
             return Err(wrong("the host or port is malformed"));
         }
         Ok(Self(uri))
@@ -131,6 +123,112 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Where a Redis server is: `rediss://` with TLS or `redis://` without, host, port and database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedisUrl {
+    /// Whose parts are read when they are asked for; scheme and authority are always there.
+    uri: Uri,
+    database: u16,
+}
+
+text_value!(
+    RedisUrl,
+    "RedisUrl",
+    "^rediss?://.+$",
+    "A Redis server, `rediss://host:6379/0`."
+);
+
+impl RedisUrl {
+    /// True for `rediss`.
+    pub fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("rediss")
+    }
+
+    /// The host without brackets.
+    pub fn host(&self) -> &str {
+        bare(self.uri.host().unwrap_or_default())
+    }
+
+    /// The port, where one is written.
+    pub fn port(&self) -> Option<u16> {
+        self.uri.port_u16()
+    }
+
+    /// The number of the database, 0 where none is written.
+    pub fn database(&self) -> u16 {
+        self.database
+    }
+
+    /// True when the host is this machine by name or address, where plain text is no leak.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.host())
+    }
+}
+
+impl FromStr for RedisUrl {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let wrong = |why| Malformed::new(why, "write it as `rediss://host:6379/0`");
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| wrong("this is not the URL of a Redis server"))?;
+        let authority = uri
+            .authority()
+            .ok_or_else(|| wrong("this is not the URL of a Redis server"))?;
+        if !matches!(uri.scheme_str(), Some("redis" | "rediss")) {
+            return Err(wrong("the scheme is neither `redis` nor `rediss`"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(Malformed::new(
+                "a URL here has no user name or password",
+                "set `username` and `password = { file = \"…\" }` beside it",
+            ));
+        }
+        if !is_well_formed(authority) {
+            return Err(wrong("the host or port is malformed"));
+        }
+        let number = uri.path().trim_start_matches('/');
+        let database = match number {
+            "" => Some(0),
+            number => number.parse().ok(),
+        };
+        let (Some(database), None, false) = (database, uri.query(), text.contains('#')) else {
+            return Err(wrong(
+                "after the host stands the number of a database or nothing",
+            ));
+        };
+        Ok(Self { uri, database })
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// True for a host, and a port that is a number where there is one.
+fn is_well_formed(authority: &Authority) -> bool {
+    let port_is_a_number = authority.port().is_some()
+        || !authority
+            .as_str()
+            .trim_start_matches(authority.host())
+            .contains(':');
+    !authority.host().is_empty() && port_is_a_number
 }
 
 /// The name of a grant: it becomes a metric label, a log field and part of an admin path.

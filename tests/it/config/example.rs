@@ -231,18 +231,49 @@ fn the_example_is_a_short_configuration() {
     assert!(live.count() < 15);
 }
 
+/// The example with every line in force, but for some tables and keys that others exclude.
+fn uncommented(but: &[&str]) -> String {
+    let example = text();
+    let mut table = String::new();
+    let mut lines = Vec::new();
+    for text in example.lines() {
+        let name = match line(text) {
+            Line::Words => continue,
+            Line::Header { names } => {
+                table = names.join(".");
+                table.clone()
+            }
+            Line::Key { key, .. } => format!("{table}.{key}"),
+        };
+        let excluded = |but: &&str| {
+            name.strip_prefix(*but)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if !but.iter().any(excluded) {
+            lines.push(text.trim_start_matches('#'));
+        }
+    }
+    lines.join("\n")
+}
+
 #[test]
 fn every_line_of_the_example_can_be_uncommented() {
-    let uncommented: Vec<_> = text()
-        .lines()
-        .map(|text| match line(text) {
-            Line::Words => text.to_owned(),
-            _ => text.trim_start_matches('#').to_owned(),
-        })
-        .collect();
-    let config = Config::parse(&uncommented.join("\n"), "uncommented.toml")
-        .unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(config.files().len(), 3);
+    let [file, redis] = ["grant.crm.store.file", "grant.crm.store.redis"];
+    let sentinels = format!("{redis}.sentinel");
+    let (url, urls) = (format!("{redis}.url"), format!("{sentinels}.urls"));
+    let cases: [&[&str]; 3] = [&[redis], &[file, &sentinels], &[file, &url, &urls]];
+    for but in cases {
+        let mut text = uncommented(but);
+        // An empty list of sentinels is its default and yet too few.
+        let master = "master = \"mymaster\"";
+        text = text.replace(
+            master,
+            &format!("{master}\nurls = [\"rediss://s-0:26379\"]"),
+        );
+        let config =
+            Config::parse(&text, "uncommented.toml").unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(config.files().len(), 3);
+    }
 }
 
 #[test]
