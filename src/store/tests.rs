@@ -12,7 +12,8 @@ use std::time::Duration;
 use prometheus::Registry;
 use tempfile::TempDir;
 
-use super::contract::{SharedShelf, Shelf, chain, contract, full, shared_contract};
+use super::contract::shared::{SharedShelf, shared_contract};
+use super::contract::{Shelf, chain, contract, full};
 use super::envelope::{Codec, LARGEST};
 use super::key::Keys;
 use super::memory::{Memory, Trouble};

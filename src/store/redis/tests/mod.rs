@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use self::server::{Authority, Server};
 use super::RedisStore;
 use crate::config::{self, GrantName, Period, Sentinel, Source, StoreKey};
-use crate::store::contract::{SharedShelf, Shelf, chain, full, shared_contract};
+use crate::store::contract::shared::{SharedShelf, shared_contract};
+use crate::store::contract::{Shelf, chain, full};
 use crate::store::{Claim, Error, ErrorKind, Holder, Key, Lease, Store, Unknown};
 
 shared_contract!(in_redis, Place::new());
