@@ -8,10 +8,13 @@
 //! and silently; one that was written, even in part, never is: [`SendError`] says what is known
 //! and the caller decides. A call boxes nothing, spawns nothing and arms no timer (HTTP/1.1).
 //! No answer whose framing two parties could read differently gets through.
+//!
+//! Beside all this stands [`exchange()`]: one request over a connection of its own.
 
 mod answer;
 mod dial;
 mod error;
+mod exchange;
 mod framing;
 mod http1;
 mod http2;
@@ -38,6 +41,7 @@ use crate::drain::Tasks;
 pub use answer::{Answer, AnswerError};
 pub use dial::{DialError, DialFailure, Dialer};
 pub use error::SendError;
+pub use exchange::{Missed, Reply, exchange};
 pub use metrics::Metrics;
 pub use wire::Wire;
 
