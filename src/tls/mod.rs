@@ -1,4 +1,5 @@
-//! TLS towards upstreams and authorization servers: rustls configurations made from files.
+//! TLS towards upstreams and authorization servers: rustls configurations made from files
+//! or from PEM texts that stand in one.
 //!
 //! What always holds: a configuration that exists trusts somebody, and has read and checked every
 //! file it names. TLS 1.2 and 1.3 only, one crypto provider, sessions resumed. Nothing of a
@@ -14,11 +15,12 @@ use std::sync::{Arc, OnceLock};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, InconsistentKeys};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 
 use crate::config;
 
 pub use error::Error;
+pub use pem::Pem;
 
 /// The protocols that are offered by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,30 +57,48 @@ impl From<config::HttpVersion> for Alpn {
 /// The client configuration that `settings` describe; reads the files they name, so not for
 /// the request path. It offers no protocol by ALPN yet, see [`with_alpn`].
 pub fn client(settings: &config::Tls) -> Result<Arc<ClientConfig>, Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Setup)?
-        .with_root_certificates(roots::trusted(settings)?);
-    let config = match (&settings.cert, &settings.key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(cert), Some(key)) => {
-            let chain = pem::certificates(cert)?;
-            builder
-                .with_client_auth_cert(chain, pem::private_key(key)?)
-                .map_err(|error| match error {
-                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                        Error::KeyMismatch {
-                            cert: cert.clone(),
-                            key: key.clone(),
-                        }
-                    }
-                    rustls::Error::InvalidCertificate(_) => Error::unusable(cert, "certificate"),
-                    _ => Error::unusable(key, "private key"),
-                })?
-        }
+    let roots = roots::trusted(settings)?;
+    let identity = match (&settings.cert, &settings.key) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some((Pem::read(cert)?, Pem::read(key)?)),
         (Some(_), None) => return Err(Error::Incomplete { missing: "key" }),
         (None, Some(_)) => return Err(Error::Incomplete { missing: "cert" }),
     };
+    let identity = identity.as_ref().map(|(cert, key)| (cert, key));
+    build(roots, identity)
+}
+
+/// The client configuration that trusts `ca` alone, or the system's authorities where it is
+/// nothing, and proves itself with `identity`, a certificate's chain and its private key.
+pub fn client_with(
+    ca: Option<&Pem>,
+    identity: Option<(&Pem, &Pem)>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let roots = match ca {
+        Some(ca) => roots::only(ca)?,
+        None => roots::trusted(&config::Tls::default())?,
+    };
+    build(roots, identity)
+}
+
+fn build(roots: RootCertStore, identity: Option<(&Pem, &Pem)>) -> Result<Arc<ClientConfig>, Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)?
+        .with_root_certificates(roots);
+    let Some((cert, key)) = identity else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let config = builder
+        .with_client_auth_cert(cert.certificates()?, key.private_key()?)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error::KeyMismatch {
+                cert: cert.path().to_owned(),
+                key: key.path().to_owned(),
+            },
+            rustls::Error::InvalidCertificate(_) => Error::unusable(cert.path(), "certificate"),
+            _ => Error::unusable(key.path(), "private key"),
+        })?;
     Ok(Arc::new(config))
 }
 

@@ -1,40 +1,62 @@
-//! Certificates and keys out of PEM files (RFC 7468).
+//! Certificates and keys out of PEM texts (RFC 7468).
 //!
 //! The parser's own errors are dropped on purpose: they can quote what they read.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::Zeroizing;
 
 use super::Error;
+use crate::secret::Secret;
 
-/// All certificates of a file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = read(path)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|_| Error::unusable(path, "certificate"))?;
-    if certificates.is_empty() {
-        return Err(Error::missing(path, "certificate"));
-    }
-    Ok(certificates)
+/// A PEM text, and the file that it stands in, which errors name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pem {
+    path: PathBuf,
+    text: Secret<Vec<u8>>,
 }
 
-/// The first private key of a file: PKCS#8, PKCS#1 or SEC1.
-pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let text = read(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound => Error::missing(path, "private key"),
-        _ => Error::unusable(path, "private key"),
-    })
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    fs::read(path).map(Zeroizing::new).map_err(|source| {
+impl Pem {
+    /// A text that was found in the file at `path`, whatever else that file holds.
+    pub fn new(path: &Path, text: Secret<Vec<u8>>) -> Self {
         let path = path.to_owned();
-        Error::Read { path, source }
-    })
+        Self { path, text }
+    }
+
+    /// The whole of the file at `path`.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        match fs::read(path) {
+            Ok(text) => Ok(Self::new(path, Secret::new(text))),
+            Err(source) => {
+                let path = path.to_owned();
+                Err(Error::Read { path, source })
+            }
+        }
+    }
+
+    /// The file that it stands in.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All certificates in it, at least one.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(self.text.expose())
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::unusable(&self.path, "certificate"))?;
+        if certificates.is_empty() {
+            return Err(Error::missing(&self.path, "certificate"));
+        }
+        Ok(certificates)
+    }
+
+    /// The first private key in it: PKCS#8, PKCS#1 or SEC1.
+    pub(super) fn private_key(&self) -> Result<PrivateKeyDer<'static>, Error> {
+        PrivateKeyDer::from_pem_slice(self.text.expose()).map_err(|error| match error {
+            pem::Error::NoItemsFound => Error::missing(&self.path, "private key"),
+            _ => Error::unusable(&self.path, "private key"),
+        })
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use rustls::RootCertStore;
 
-use super::{Error, pem};
+use super::{Error, Pem};
 use crate::config;
 
 /// The certificate authorities that `settings` trust, at least one.
@@ -15,16 +15,28 @@ pub(super) fn trusted(settings: &config::Tls) -> Result<RootCertStore, Error> {
         RootCertStore::empty()
     };
     if let Some(ca) = &settings.ca {
-        for certificate in pem::certificates(ca)? {
-            roots
-                .add(certificate)
-                .map_err(|_| Error::unusable(ca, "certificate"))?;
-        }
+        add(&mut roots, &Pem::read(ca)?)?;
     }
     if roots.is_empty() {
         return Err(Error::NoRoots);
     }
     Ok(roots)
+}
+
+/// The certificate authorities in `ca` alone.
+pub(super) fn only(ca: &Pem) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    add(&mut roots, ca)?;
+    Ok(roots)
+}
+
+fn add(roots: &mut RootCertStore, ca: &Pem) -> Result<(), Error> {
+    for certificate in ca.certificates()? {
+        roots
+            .add(certificate)
+            .map_err(|_| Error::unusable(ca.path(), "certificate"))?;
+    }
+    Ok(())
 }
 
 /// The system's certificate authorities, or Mozilla's list where the system has none, as in an

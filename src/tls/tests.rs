@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 use super::*;
+use crate::secret::Secret;
 
 /// A folder with one certificate and its key, another key, and files that are wrong.
 struct Files(TempDir);
@@ -154,6 +155,33 @@ fn every_bad_file_is_named_and_none_is_quoted() {
         let all = format!("{error:?} {:?}", error.source());
         assert!(!all.contains("c2Vj") && !all.contains("99, 50"), "{all}");
     }
+}
+
+#[test]
+fn texts_out_of_a_larger_file_are_named_by_that_file() {
+    let files = Files::new();
+    let kept = PathBuf::from("/home/somebody/kept");
+    let text = |name: &str| Pem::new(&kept, Secret::new(fs::read(files.path(name)).unwrap()));
+    let [cert, key, other] = ["cert.pem", "key.pem", "other.pem"].map(text);
+    client_with(Some(&cert), Some((&cert, &key))).unwrap();
+    client_with(None, None).unwrap();
+    for (ca, identity, message) in [
+        (&key, None, "`/home/somebody/kept` holds no certificate; "),
+        (
+            &cert,
+            Some((&cert, &other)),
+            "the private key in `/home/somebody/kept` does not belong ",
+        ),
+        (
+            &cert,
+            Some((&cert, &cert)),
+            "`/home/somebody/kept` holds no private key; ",
+        ),
+    ] {
+        let error = client_with(Some(ca), identity).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
+    assert!(!format!("{key:?}").contains("BEGIN"));
 }
 
 #[test]
