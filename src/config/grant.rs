@@ -107,7 +107,7 @@ pub struct Grant {
     /// How the access token is put on a call.
     #[serde(default)]
     pub inject: Inject,
-    /// Where the grant is kept: `[grant.NAME.store.file]`, or `[grant.NAME.store.redis]` for several replicas.
+    /// Where the grant is kept: `[grant.NAME.store.file]`; for several replicas `[grant.NAME.store.kubernetes]` or `[grant.NAME.store.redis]`.
     pub store: Store,
     /// A refresh token to begin with, taken when the store is empty or the seed itself has changed since it was taken.
     #[serde(default)]

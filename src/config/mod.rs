@@ -50,9 +50,12 @@ pub use read::ReadError;
 pub use route::{ExpiredRule, HttpVersion, Pool, Route, Scalar};
 pub use schema::schema;
 pub use source::{Source, SourceError, StoreKey, Text};
-pub use store::{FileStore, RedisStore, Sentinel, Store};
+pub use store::{FileStore, KubernetesStore, RedisStore, Sentinel, Store};
 pub use tls::Tls;
-pub use values::{Deadline, GrantName, Listen, Malformed, Margin, Period, RedisUrl, Size, Url};
+pub use values::{
+    Deadline, GrantName, Listen, Malformed, Margin, Namespace, ObjectName, Period, RedisUrl, Size,
+    Url,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::source::{Source, StoreKey};
 use super::tls::Tls;
-use super::values::{Period, RedisUrl};
+use super::values::{Namespace, ObjectName, Period, RedisUrl};
 
 /// Where a grant is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,8 @@ use super::values::{Period, RedisUrl};
 pub enum Store {
     /// In a file of its own.
     File(FileStore),
+    /// In a Secret of Kubernetes; several replicas can share it.
+    Kubernetes(Box<KubernetesStore>),
     /// In Redis, or what speaks its protocol; several replicas can share it.
     Redis(Box<RedisStore>),
 }
@@ -31,6 +33,38 @@ pub struct FileStore {
     /// Keys that sealed the file before; it is opened with any of them and sealed with `key` at the next write.
     #[serde(default)]
     pub old_keys: Vec<Source>,
+}
+
+/// A grant in a Secret of Kubernetes. Secret and Lease exist already; the README shows the manifests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesStore {
+    /// The Secret that keeps the grant, under `grant` in its data.
+    pub secret: ObjectName,
+    /// The Lease by which replicas take turns; absent: named as the Secret is.
+    #[serde(default)]
+    pub lease: Option<ObjectName>,
+    /// The namespace of both; absent: the service account's, or the kubeconfig's.
+    #[serde(default)]
+    pub namespace: Option<Namespace>,
+    /// A kubeconfig, for use outside the cluster; absent: `KUBECONFIG`, else the pod's service account, else `~/.kube/config`.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The key that seals the record, as made by `bearward keygen`; `"none"` leaves it readable for whoever can read the Secret.
+    pub key: StoreKey,
+    /// Keys that sealed the record before; it is opened with any of them and sealed with `key` at the next write.
+    #[serde(default)]
+    pub old_keys: Vec<Source>,
+    /// Time for one answer of the API server, the connection included.
+    #[serde(default = "kubernetes_timeout")]
+    pub timeout: Period,
+}
+
+impl KubernetesStore {
+    /// The name of the Lease.
+    pub fn lease(&self) -> &ObjectName {
+        self.lease.as_ref().unwrap_or(&self.secret)
+    }
 }
 
 /// A grant in Redis: exactly one of `url`, `cluster` and `sentinel` says where.
@@ -89,6 +123,10 @@ pub struct Sentinel {
     /// The password at the sentinels; absent: they ask for none.
     #[serde(default)]
     pub password: Option<Source>,
+}
+
+fn kubernetes_timeout() -> Period {
+    Period::seconds(5)
 }
 
 fn prefix() -> String {

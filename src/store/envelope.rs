@@ -98,6 +98,12 @@ struct RecordMark {
     schema: u32,
 }
 
+/// What compare-and-swap compares.
+#[derive(Deserialize)]
+struct GenerationMark {
+    generation: u64,
+}
+
 impl Codec {
     /// The bytes to store, sealed if there is a key to seal with.
     pub(super) fn encode(
@@ -146,6 +152,14 @@ impl Codec {
         }
         let other = envelope.other;
         Ok(Stored { record, key, other })
+    }
+
+    /// The generation of the record in `bytes`, opened or not.
+    pub(super) fn generation(&self, bytes: &Secret<Vec<u8>>) -> Result<u64, Fault> {
+        let bytes = bytes.expose();
+        self.recognise(bytes)?;
+        let mark: GenerationMark = serde_json::from_slice(bytes).map_err(|e| Fault::json(&e))?;
+        Ok(mark.generation)
     }
 
     fn recognise(&self, bytes: &[u8]) -> Result<(), Fault> {

@@ -20,6 +20,7 @@ mod file;
 mod lock;
 mod place;
 
+mod kubernetes;
 mod redis;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use error::{Error, ErrorKind};
 pub use file::FileStore;
 pub use handed::{NotARecord, NotAToken, RefreshToken};
 pub use key::{Key, MalformedKey};
+pub use kubernetes::KubernetesStore;
 pub use lease::{Claim, Holder, Lease, Sharing};
 pub use metrics::{Measured, Metrics};
 pub use record::{AccessToken, Death, Intent, Record, State, Unknown};
@@ -98,6 +100,10 @@ pub async fn open(
             let store = file::blocking(move || FileStore::open(&settings, &name)).await?;
             Ok(Arc::new(Measured::new(store, grant, metrics)))
         }
+        config::Store::Kubernetes(settings) => {
+            let store = open_kubernetes(settings, grant).await?;
+            Ok(Arc::new(Measured::new(store, grant, metrics)))
+        }
         config::Store::Redis(settings) => {
             let store = open_redis(settings, grant).await?;
             Ok(Arc::new(Measured::new(store, grant, metrics)))
@@ -114,8 +120,17 @@ pub async fn peek(settings: &config::Store, grant: &GrantName) -> Result<Option<
             let (settings, grant) = (settings.clone(), grant.clone());
             file::blocking(move || file::peek(&settings, &grant)).await
         }
+        config::Store::Kubernetes(settings) => open_kubernetes(settings, grant).await?.load().await,
         config::Store::Redis(settings) => open_redis(settings, grant).await?.load().await,
     }
+}
+
+async fn open_kubernetes(
+    settings: &config::KubernetesStore,
+    grant: &GrantName,
+) -> Result<KubernetesStore, Error> {
+    let (settings, name) = (settings.clone(), grant.clone());
+    file::blocking(move || KubernetesStore::open(&settings, &name)).await
 }
 
 async fn open_redis(settings: &config::RedisStore, grant: &GrantName) -> Result<RedisStore, Error> {

@@ -94,7 +94,7 @@ impl std::fmt::Debug for Tls {
 
 /// Binds a loopback port that the system chooses.
 pub(super) async fn bind() -> TcpListener {
-    #[expect(
+    #[allow(
         clippy::expect_used,
         reason = "a machine without a free loopback port can practise nothing"
     )]

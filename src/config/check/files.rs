@@ -52,6 +52,10 @@ fn of_store(at: &Path, store: &Store, findings: &mut Findings<'_>) {
             let keys = (store.key.as_ref(), store.old_keys.as_slice());
             of_keys(&at.key("file"), keys, findings);
         }
+        Store::Kubernetes(store) => {
+            let keys = (store.key.source(), store.old_keys.as_slice());
+            of_keys(&at.key("kubernetes"), keys, findings);
+        }
         Store::Redis(store) => {
             let at = at.key("redis");
             of_keys(&at, (store.key.source(), &store.old_keys), findings);

@@ -17,7 +17,7 @@ use super::document::Path;
 use super::fault::{Findings, Problem};
 use super::tls::Tls;
 use super::values::{Deadline, Listen, Period, Url};
-use super::{Config, Store};
+use super::{Config, Namespace, ObjectName, Store};
 
 pub(super) use files::files;
 
@@ -100,28 +100,66 @@ fn presence(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
-/// Two grants in one file would overwrite each other's refresh token.
+/// Two grants in one place would overwrite each other's refresh token.
 fn stores(config: &Config, findings: &mut Findings<'_>) {
-    let mut seen: Vec<(&std::path::Path, &str)> = Vec::new();
+    let mut seen: Vec<(Place<'_>, &str)> = Vec::new();
     for (name, grant) in &config.grant {
-        // In an engine the name of the grant is part of the key.
-        let Store::File(file) = &grant.store else {
-            continue;
+        let at = Path::of("grant").key(name.as_str()).key("store");
+        for (place, at) in places(&grant.store, &at) {
+            if !findings.sound(&at) {
+                continue;
+            }
+            if let Some((_, other)) = seen.iter().find(|(taken, _)| *taken == place) {
+                let problem = place.taken(other);
+                findings.at(&at, problem);
+            }
+            seen.push((place, name.as_str()));
+        }
+    }
+}
+
+/// What only one grant can have.
+#[derive(PartialEq, Eq)]
+enum Place<'c> {
+    File(&'c std::path::Path),
+    Secret(&'c ObjectName, Cluster<'c>),
+    Lease(&'c ObjectName, Cluster<'c>),
+}
+
+/// Which cluster, and where in it.
+type Cluster<'c> = (Option<&'c Namespace>, Option<&'c std::path::Path>);
+
+impl Place<'_> {
+    fn taken(&self, other: &str) -> Problem {
+        let (done, own) = match self {
+            Self::File(_) => ("is kept in this file", "a file"),
+            Self::Secret(..) => ("is kept in this Secret", "a Secret"),
+            Self::Lease(..) => ("takes its turns by this Lease", "a Lease"),
         };
-        let at = Path::of("grant")
-            .key(name.as_str())
-            .key("store")
-            .key("file")
-            .key("path");
-        if !findings.sound(&at) {
-            continue;
+        Problem::new(format!("`grant.{other}` {done} already"))
+            .hint(format!("give each grant {own} of its own"))
+    }
+}
+
+/// What `store` takes, and where that is said.
+fn places<'c>(store: &'c Store, at: &Path) -> Vec<(Place<'c>, Path)> {
+    match store {
+        Store::File(file) => vec![(Place::File(&file.path), at.key("file").key("path"))],
+        // There the name of the grant is part of the key.
+        Store::Redis(_) => Vec::new(),
+        Store::Kubernetes(store) => {
+            let at = at.key("kubernetes");
+            let cluster = (store.namespace.as_ref(), store.kubeconfig.as_deref());
+            let lease = at.key(if store.lease.is_some() {
+                "lease"
+            } else {
+                "secret"
+            });
+            vec![
+                (Place::Secret(&store.secret, cluster), at.key("secret")),
+                (Place::Lease(store.lease(), cluster), lease),
+            ]
         }
-        if let Some((_, other)) = seen.iter().find(|(path, _)| *path == file.path) {
-            let problem = Problem::new(format!("`grant.{other}` is kept in this file already"))
-                .hint("give each grant a file of its own");
-            findings.at(&at, problem);
-        }
-        seen.push((&file.path, name.as_str()));
     }
 }
 

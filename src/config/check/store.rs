@@ -3,7 +3,7 @@
 use crate::config::document::Path;
 use crate::config::fault::{Findings, Problem};
 use crate::config::values::RedisUrl;
-use crate::config::{FileStore, RedisStore, Sentinel, Source, Store};
+use crate::config::{FileStore, KubernetesStore, RedisStore, Sentinel, Source, Store};
 
 /// The longest prefix of a key: more is a mistake.
 const LONGEST_PREFIX: usize = 128;
@@ -11,6 +11,7 @@ const LONGEST_PREFIX: usize = 128;
 pub(super) fn check(at: &Path, store: &Store, findings: &mut Findings<'_>) {
     match store {
         Store::File(file) => file_store(&at.key("file"), file, findings),
+        Store::Kubernetes(store) => kubernetes_store(&at.key("kubernetes"), store, findings),
         Store::Redis(redis) => redis_store(&at.key("redis"), redis, findings),
     }
 }
@@ -25,6 +26,17 @@ fn file_store(at: &Path, file: &FileStore, findings: &mut Findings<'_>) {
         let problem = Problem::new("old keys without a `key` would leave the file unsealed")
             .hint("set `key`, or remove `old_keys`");
         findings.at(&at.key("old_keys"), problem);
+    }
+}
+
+fn kubernetes_store(at: &Path, kubernetes: &KubernetesStore, findings: &mut Findings<'_>) {
+    super::period(&at.key("timeout"), kubernetes.timeout, findings);
+    if let Some(path) = &kubernetes.kubeconfig
+        && !path.is_absolute()
+    {
+        let problem = Problem::new("this is not an absolute path")
+            .hint("write it from the root, such as `/home/somebody/.kube/config`");
+        findings.at(&at.key("kubeconfig"), problem);
     }
 }
 

@@ -6,7 +6,8 @@ use crate::config::document::Path;
 use crate::config::fault::Problem;
 use crate::config::schema::Shape;
 use crate::config::values::{
-    Deadline, GrantName, Listen, Malformed, Margin, Period, RedisUrl, Size, Url,
+    Deadline, GrantName, Listen, Malformed, Margin, Namespace, ObjectName, Period, RedisUrl, Size,
+    Url,
 };
 
 /// A value of the wrong kind.
@@ -71,6 +72,8 @@ fn wanted(shape: &Shape<'_>) -> &'static str {
         Shape::Format("Size") => "a size",
         Shape::Format("Listen") => "an address to listen on",
         Shape::Format("Url") => "a URL",
+        Shape::Format("ObjectName") => "the name of an object in Kubernetes",
+        Shape::Format("Namespace") => "the name of a namespace",
         Shape::Format("RedisUrl") => "the URL of a Redis server",
         Shape::Format("GrantName") => "the name of a grant",
         Shape::Format(_) => "a text of its own form",
@@ -104,6 +107,8 @@ pub(super) fn malformed(format: &str, text: &str) -> Option<Malformed> {
         "Size" => text.parse::<Size>().err(),
         "Listen" => text.parse::<Listen>().err(),
         "Url" => text.parse::<Url>().err(),
+        "ObjectName" => text.parse::<ObjectName>().err(),
+        "Namespace" => text.parse::<Namespace>().err(),
         "RedisUrl" => text.parse::<RedisUrl>().err(),
         "GrantName" => text.parse::<GrantName>().err(),
         _ => None,
@@ -118,6 +123,8 @@ fn sample(format: &str) -> &'static str {
         "Size" => "64KiB",
         "Listen" => "127.0.0.1:8080",
         "GrantName" => "crm",
+        "ObjectName" => "crm-grant",
+        "Namespace" => "default",
         "RedisUrl" => "rediss://host:6379/0",
         _ => "https://login.example.com",
     }
@@ -133,6 +140,7 @@ pub(super) fn example(path: &Path, key: &str) -> String {
         "key" => String::from(
             "add `key = { file = \"/path/to/it\" }`, as made by `bearward keygen`; `\"none\"` leaves the grant readable there",
         ),
+        "secret" => String::from("add `secret = \"…\"`, the name of a Secret that exists"),
         "master" => {
             String::from("add `master = \"…\"`, the name the sentinels know the primary by")
         }

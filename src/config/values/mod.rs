@@ -32,6 +32,7 @@ macro_rules! text_value {
 }
 
 mod amounts;
+mod objects;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ mod tests;
 use std::fmt;
 
 pub use amounts::{Deadline, Margin, Period, Size};
+pub use objects::{Namespace, ObjectName};
 pub use places::{GrantName, Listen, RedisUrl, Url};
 
 /// A text that does not say what its key needs: what is wrong with it, and what would do.

@@ -258,10 +258,16 @@ fn uncommented(but: &[&str]) -> String {
 
 #[test]
 fn every_line_of_the_example_can_be_uncommented() {
-    let [file, redis] = ["grant.crm.store.file", "grant.crm.store.redis"];
+    let [file, kubernetes, redis] =
+        ["file", "kubernetes", "redis"].map(|engine| format!("grant.crm.store.{engine}"));
     let sentinels = format!("{redis}.sentinel");
     let (url, urls) = (format!("{redis}.url"), format!("{sentinels}.urls"));
-    let cases: [&[&str]; 3] = [&[redis], &[file, &sentinels], &[file, &url, &urls]];
+    let cases: [&[&str]; 4] = [
+        &[&kubernetes, &redis],
+        &[&file, &redis],
+        &[&file, &kubernetes, &sentinels],
+        &[&file, &kubernetes, &url, &urls],
+    ];
     for but in cases {
         let mut text = uncommented(but);
         // An empty list of sentinels is its default and yet too few.
