@@ -26,6 +26,7 @@ mod hardening;
 mod house;
 mod issuer_misbehaves;
 mod knobs;
+mod kubernetes;
 mod live;
 mod login;
 mod login_page;
