@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::stow::{Opened, open, seed};
+use super::stow::{Opened, lease, open, seed};
 use super::{Failure, Named, ask, block_on, grant, read, say, warn};
 use crate::config::{self, Config, GrantName};
 use crate::grant::{Farewell, Means, Reason};
@@ -41,12 +41,18 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 async fn revoke(config: &Config, name: &GrantName, means: Means) -> Result<Farewell, Failure> {
     let section = grant(config, name)?;
     match open(section, name).await? {
-        Opened::Free(store) => here(store.as_ref(), section, name, means).await,
+        Opened::Free(store) => {
+            let lease = lease(store.as_ref(), name).await?;
+            let farewell = here(store.as_ref(), section, name, means).await;
+            // One that is not given back ends by itself.
+            let _ = store.release(&lease).await;
+            farewell
+        }
         Opened::Held(error) => through(config, name, means, error).await,
     }
 }
 
-/// Does it itself, since no process holds the store.
+/// Does it itself: no process holds the store, and no replica has the lease.
 async fn here(
     store: &dyn Store,
     section: &config::Grant,

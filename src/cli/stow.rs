@@ -1,13 +1,25 @@
 //! Putting a grant where it is kept: into its store, or through the process that holds it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::{Failure, ask, grant};
 use crate::config::{self, Config, GrantName};
 use crate::grant::Status;
-use crate::store::{self, ErrorKind, Record};
+use crate::store::{self, Claim, ErrorKind, Holder, Lease, Record, Sharing, Store};
+
+/// How often a save is tried that others get ahead of.
+const MOST_TRIES: u32 = 8;
+
+/// How long a command has a lease, and waits for one at most: longer than any token request.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Between two tries to get a lease.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Who puts a record into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +46,8 @@ pub(super) struct Reached {
 pub(super) enum Stowed {
     /// No process runs that could serve it.
     Stored,
+    /// In an engine that replicas share; those that run find it there.
+    Shared,
     /// The process that holds the store serves it.
     Serves,
     /// The process holds it but has no access token of it, for this reason.
@@ -89,11 +103,11 @@ pub(super) async fn stow(
     let section = grant(config, name)?;
     let held = match open(section, name).await? {
         Opened::Free(store) => {
-            let stored = store.load().await?;
-            let generation = stored.as_ref().map(|stored| stored.generation);
-            let record = record.in_place_of(stored, seed(section));
-            store.save(&record, generation).await?;
-            return Ok(Stowed::Stored);
+            put(store.as_ref(), record, seed(section)).await?;
+            return Ok(match store.sharing() {
+                Sharing::Exclusive => Stowed::Stored,
+                Sharing::Shared => Stowed::Shared,
+            });
         }
         Opened::Held(error) => error,
     };
@@ -113,10 +127,45 @@ pub(super) async fn stow(
     }
 }
 
+/// Saves the record over whatever is stored. Where replicas save in between, it is what they have
+/// saved that is replaced: a person wants the new chain.
+async fn put(store: &dyn Store, record: Record, seed: Option<String>) -> Result<(), store::Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let stored = store.load().await?;
+        let generation = stored.as_ref().map(|stored| stored.generation);
+        let record = record.clone().in_place_of(stored, seed.clone());
+        match store.save(&record, generation).await {
+            Err(error) if error.kind == ErrorKind::Conflict && tries < MOST_TRIES => {}
+            saved => return saved,
+        }
+    }
+}
+
+/// The lease on the grant, so that no replica spends the refresh token meanwhile. Whoever has it
+/// now is waited for.
+pub(super) async fn lease(store: &dyn Store, name: &GrantName) -> Result<Lease, Failure> {
+    let holder = Holder::generate()?;
+    let deadline = Instant::now() + LEASE;
+    loop {
+        let by = match store.claim(&holder, LEASE).await? {
+            Claim::Taken(lease) => return Ok(lease),
+            Claim::Held { by, .. } => by,
+        };
+        if Instant::now() > deadline {
+            let message =
+                format!("`{by}` has the lease on grant `{name}` and does not give it back");
+            return Err(Failure::new(message).hint(Some("try again in a minute")));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// A store, for this command alone; or held by a running process, which is to be asked.
 pub(super) enum Opened {
     /// It is ours.
-    Free(std::sync::Arc<dyn store::Store>),
+    Free(std::sync::Arc<dyn Store>),
     /// A running process holds it.
     Held(store::Error),
 }

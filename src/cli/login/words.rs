@@ -92,6 +92,7 @@ impl Login<'_> {
         let listen = &self.config.admin.listen;
         match stored {
             Stowed::Stored => String::from("yes; no process runs that holds the store"),
+            Stowed::Shared => String::from("yes; replicas that run take it up by themselves"),
             Stowed::Serves => format!("by the running process at {listen}, which serves it"),
             Stowed::Kept(why) => format!(
                 "by the running process at {listen}, which has no access token of it yet: {why}"
