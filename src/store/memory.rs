@@ -74,6 +74,11 @@ impl Ledger {
         Claim::Taken(lease)
     }
 
+    /// The engine is started anew and knows of no lease; its numbers go on.
+    pub(crate) fn lose(&mut self) {
+        self.entry = None;
+    }
+
     /// What [`Store::release`] does.
     pub(crate) fn release(&mut self, lease: &Lease) {
         let same = |held: &Lease| held.holder == lease.holder && held.fence == lease.fence;

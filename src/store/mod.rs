@@ -43,7 +43,7 @@ pub use key::{Key, MalformedKey};
 pub use kubernetes::KubernetesStore;
 pub use lease::{Claim, Holder, Lease, Sharing};
 pub use metrics::{Measured, Metrics};
-pub use record::{AccessToken, Death, Intent, Record, State, Unknown};
+pub use record::{AccessToken, Death, Intent, Record, Setback, State, Unknown};
 pub use redis::RedisStore;
 
 use crate::config::{self, GrantName};

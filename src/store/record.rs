@@ -67,6 +67,9 @@ pub struct Record {
     /// Whether the grant lives.
     #[serde(default)]
     pub state: State,
+    /// Why the last refresh brought no token, where others who share the record are to wait too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setback: Option<Setback>,
     /// The hash of the seed that this chain began with, to tell whether the seed has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
@@ -119,6 +122,19 @@ pub struct Intent {
 /// An intent that does not say was written before the first time.
 fn once() -> u32 {
     1
+}
+
+/// Why the last refresh brought no token, and when the next one may be tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setback {
+    /// What kind of trouble it is, as replies name it.
+    pub reason: String,
+    /// The server's error code, or our own word.
+    pub code: String,
+    /// Nobody asks the server before.
+    pub until: Timestamp,
+    /// Failures in a row so far, from which the next wait grows.
+    pub failures: u32,
 }
 
 /// Whether a grant lives.
@@ -179,6 +195,7 @@ impl Record {
             refresh_lives_from: None,
             intent: None,
             state: State::Live,
+            setback: None,
             seed: None,
             captured: BTreeMap::new(),
             other: Unknown::default(),
@@ -207,6 +224,7 @@ impl Record {
             refreshed_at: None,
             intent: None,
             state: State::Live,
+            setback: None,
             seed,
             ..self
         }
@@ -333,6 +351,23 @@ mod tests {
         );
         let read: Record = serde_json::from_value(json!(tombstone)).unwrap();
         assert_eq!(read, tombstone);
+    }
+
+    #[test]
+    fn a_setback_is_kept_and_ends_with_its_chain() {
+        let stored = json!({
+            "schema": 1, "generation": 4, "refresh_token": "rt-1",
+            "obtained_at": "1970-01-01T00:00:00Z", "state": "live",
+            "setback": {
+                "reason": "issuer_unavailable", "code": "status_500",
+                "until": "1970-01-01T00:01:00Z", "failures": 3,
+            },
+        });
+        let read: Record = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(read.setback.as_ref().map(|it| it.failures), Some(3));
+        assert_eq!(json!(read), stored);
+        assert_eq!(read.clone().tombstone(Timestamp::UNIX_EPOCH).setback, None);
+        assert_eq!(read.in_place_of(None, None).setback, None);
     }
 
     #[test]
