@@ -258,7 +258,7 @@ impl Keeper {
         self.secret = issuer.secret_hash();
         self.begin(async move {
             let timer = Instant::now();
-            let attempt = issuer.refresh(&refresh_token).await;
+            let attempt = issuer.refresh(&refresh_token, None).await;
             duration.observe(timer.elapsed().as_secs_f64());
             Event::Answered(attempt.answer, attempt.sent_at)
         });

@@ -37,9 +37,10 @@ pub use discovery::{DiscoveryError, NotFound};
 pub use document::Problem;
 use endpoint::Discovered;
 pub use enrolment::{Endpoints, Enrolment, EnrolmentError, Granted, Refused};
-use exchange::{Missed, Reply, exchange};
+use exchange::{Limits, Missed, Reply, exchange};
 pub use keys::KeysError;
 pub use revoke::{AccessFate, RevokeError, Revoked};
+pub use crate::upstream::{LEASE_LOST, NotAfter};
 use wires::Wires;
 
 /// One grant's authorization server.
@@ -113,13 +114,22 @@ impl Issuer {
         })
     }
 
-    /// Spends `refresh_token` (RFC 6749 §6), once, within `token_timeout`.
+    /// Spends `refresh_token` (RFC 6749 §6), once, within `token_timeout`. Not sent by
+    /// `not_after`, it is not sent at all, and the failure is called [`LEASE_LOST`].
     ///
     /// Not cancel-safe: dropped after the request was sent, it loses the answer and perhaps the
     /// grant. Run it in a task that nobody who waits for it can end.
-    pub async fn refresh(&self, refresh_token: &Secret<String>) -> Attempt {
+    pub async fn refresh(
+        &self,
+        refresh_token: &Secret<String>,
+        not_after: Option<NotAfter>,
+    ) -> Attempt {
         let began = Instant::now();
-        let (answer, sent_at) = self.attempt(refresh_token, began + self.timeout).await;
+        let limits = Limits {
+            deadline: began + self.timeout,
+            not_after,
+        };
+        let (answer, sent_at) = self.attempt(refresh_token, limits).await;
         Attempt {
             answer,
             sent_at,
@@ -187,16 +197,13 @@ impl Issuer {
         }
     }
 
-    async fn attempt(
-        &self,
-        refresh_token: &Secret<String>,
-        deadline: Instant,
-    ) -> (Answer, Timestamp) {
-        let (endpoint, request, credentials) = match self.prepare(refresh_token, deadline).await {
+    async fn attempt(&self, refresh_token: &Secret<String>, limits: Limits) -> (Answer, Timestamp) {
+        let prepared = self.prepare(refresh_token, limits.deadline).await;
+        let (endpoint, request, credentials) = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return (Answer::Failed(failure), Timestamp::now()),
         };
-        let (answer, sent_at) = self.send(&endpoint, request, deadline).await;
+        let (answer, sent_at) = self.send(&endpoint, request, limits).await;
         (hidden(answer, refresh_token, &credentials), sent_at)
     }
 
@@ -234,14 +241,14 @@ impl Issuer {
         &self,
         endpoint: &Url,
         request: TokenRequest,
-        deadline: Instant,
+        limits: Limits,
     ) -> (Answer, Timestamp) {
         let (failure, sent_at) = match self.wires.dial(endpoint) {
             Err(error) => (
                 unsent(Class::Configuration, "tls_setup", &error),
                 Timestamp::now(),
             ),
-            Ok(dialer) => match exchange(&dialer, request.into_http(), deadline).await {
+            Ok(dialer) => match exchange(&dialer, request.into_http(), limits).await {
                 Ok(reply) => {
                     let answer = self.classify(&reply);
                     if suggests_a_move(reply.status, &answer) {

@@ -55,9 +55,38 @@ pub enum Missed {
     Unanswered(&'static str, Timestamp),
 }
 
-/// Sends `request` over a connection of its own and reads the answer, of its body at most
-/// `largest` bytes, all before `deadline`. Redirects are answers like any other; interim answers
-/// (1xx) are passed over.
+/// What bounds an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The largest body that is read, in bytes.
+    pub largest: usize,
+    /// The end of it all.
+    pub deadline: Instant,
+    /// The request is not handed to the wire after this.
+    pub not_after: Option<NotAfter>,
+}
+
+/// The last moment at which a request may leave, by two clocks: the monotonic one stands while
+/// the machine sleeps, and the wall's can be set back.
+#[derive(Clone, Copy, Debug)]
+pub struct NotAfter {
+    /// By the monotonic clock.
+    pub mono: Instant,
+    /// By the wall clock.
+    pub wall: Timestamp,
+}
+
+impl NotAfter {
+    fn has_passed(&self) -> bool {
+        Instant::now() > self.mono || Timestamp::now() > self.wall
+    }
+}
+
+/// What an unsent request is called whose right to be sent has run out.
+pub const LEASE_LOST: &str = "lease_lost";
+
+/// Sends `request` over a connection of its own and reads the answer, all within `bounds`.
+/// Redirects are answers like any other; interim answers (1xx) are passed over.
 ///
 /// For calls that are few and whose fate must be known; what carries traffic has a pool.
 ///
@@ -65,9 +94,13 @@ pub enum Missed {
 pub async fn exchange(
     dialer: &Dialer,
     mut request: Request<Secret<Vec<u8>>>,
-    largest: usize,
-    deadline: Instant,
+    bounds: Bounds,
 ) -> Result<Reply, Missed> {
+    let Bounds {
+        largest,
+        deadline,
+        not_after,
+    } = bounds;
     let wire = match timeout_at(deadline, dialer.connect()).await {
         Ok(wire) => wire.map_err(Missed::Unreached)?,
         Err(_) => return Err(Missed::Unsent("connect_timeout")),
@@ -81,6 +114,10 @@ pub async fn exchange(
         .handshake::<_, Full<Bytes>>(TokioIo::new(wire))
         .await
         .map_err(|_| Missed::Unsent("connection_closed"))?;
+    // This process may have been stopped while it connected, and wakes up in another time.
+    if not_after.is_some_and(|last| last.has_passed()) {
+        return Err(Missed::Unsent(LEASE_LOST));
+    }
     let mut progress = Progress {
         largest,
         sent_at: Timestamp::now(),

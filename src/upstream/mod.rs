@@ -41,7 +41,7 @@ use crate::drain::Tasks;
 pub use answer::{Answer, AnswerError};
 pub use dial::{DialError, DialFailure, Dialer};
 pub use error::SendError;
-pub use exchange::{Missed, Reply, exchange};
+pub use exchange::{Bounds, LEASE_LOST, Missed, NotAfter, Reply, exchange};
 pub use metrics::Metrics;
 pub use wire::Wire;
 

@@ -34,7 +34,7 @@ async fn the_token_endpoint_is_discovered_once() {
     })
     .await;
     for _ in 0..3 {
-        let attempt = issuer.refresh(&refresh_token()).await;
+        let attempt = issuer.refresh(&refresh_token(), None).await;
         assert!(
             matches!(attempt.answer, Answer::Success(_)),
             "{:?}",
@@ -101,7 +101,7 @@ async fn what_discovery_meets_is_told() {
             text.contains("/.well-known/oauth-authorization-server`: "),
             "{text}"
         );
-        let attempt = issuer.refresh(&refresh_token()).await;
+        let attempt = issuer.refresh(&refresh_token(), None).await;
         assert_eq!(failure(&attempt).code, code);
         assert!(!server.heard().concat().contains("RT1"));
     }
@@ -119,7 +119,7 @@ async fn a_server_that_is_away_is_asked_at_one_place_only() {
     };
     assert_eq!(found.tried().len(), 1, "{error}");
     assert!(error.to_string().contains("refuses connections"), "{error}");
-    let attempt = issuer.refresh(&refresh_token()).await;
+    let attempt = issuer.refresh(&refresh_token(), None).await;
     assert_eq!(
         (failure(&attempt).class, failure(&attempt).code.as_str()),
         (Class::Later, "discovery_failed")
@@ -135,7 +135,7 @@ async fn metadata_without_a_token_endpoint_is_told() {
         ))]
     })
     .await;
-    let attempt = issuer.refresh(&refresh_token()).await;
+    let attempt = issuer.refresh(&refresh_token(), None).await;
     assert_eq!(
         (failure(&attempt).class, failure(&attempt).code.as_str()),
         (Class::Configuration, "no_token_endpoint")

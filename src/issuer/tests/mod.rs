@@ -36,7 +36,7 @@ async fn attempt(turn: Turn, keys: &Value) -> Attempt {
     let server = Server::start([turn]).await;
     let mut keys = keys.clone();
     keys["token_endpoint"] = json!(server.url("/token"));
-    issuer(&keys).refresh(&refresh_token()).await
+    issuer(&keys).refresh(&refresh_token(), None).await
 }
 
 fn failure(attempt: &Attempt) -> &Failure {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::server::{Clients, Server, Turn, answer, certified};
 use super::{TOKENS, attempt, failure, issuer, refresh_token};
-use crate::issuer::{Issuer, SetupError};
+use crate::issuer::{Issuer, LEASE_LOST, NotAfter, SetupError};
 use crate::oauth::{Answer, Class};
 
 #[tokio::test]
@@ -16,7 +17,7 @@ async fn a_refresh_is_one_request_on_one_connection() {
     let server = Server::start([Turn::SayAndHang(answer("200 OK", TOKENS))]).await;
     let issuer = issuer(&json!({ "token_endpoint": server.url("/token?a=b") }));
     let before = Timestamp::now();
-    let attempt = issuer.refresh(&refresh_token()).await;
+    let attempt = issuer.refresh(&refresh_token(), None).await;
     let Answer::Success(tokens) = attempt.answer else {
         panic!("{:?}", attempt.answer);
     };
@@ -196,7 +197,7 @@ async fn whatever_fails_before_sending_is_for_later() {
         ("http://127.0.0.1.invalid:1/token", "dns_failed"),
     ] {
         let issuer = issuer(&json!({ "token_endpoint": endpoint, "allow_plaintext": true }));
-        let attempt = issuer.refresh(&refresh_token()).await;
+        let attempt = issuer.refresh(&refresh_token(), None).await;
         let failure = failure(&attempt);
         assert_eq!((failure.class, failure.code.as_str()), (Class::Later, code));
     }
@@ -225,7 +226,7 @@ async fn secrets_are_read_for_each_call() {
         "token_endpoint": server.url("/"), "client_auth": "client_secret_post",
         "client_secret": { "file": path }, "token_headers": { "x-id": "${uuid}" },
     }));
-    let attempt = issuer.refresh(&refresh_token()).await;
+    let attempt = issuer.refresh(&refresh_token(), None).await;
     let seen = failure(&attempt);
     assert_eq!(
         (seen.class, seen.code.as_str()),
@@ -234,7 +235,7 @@ async fn secrets_are_read_for_each_call() {
     assert!(server.heard().is_empty());
     for secret in ["one", "two"] {
         std::fs::write(&path, secret).unwrap();
-        let attempt = issuer.refresh(&refresh_token()).await;
+        let attempt = issuer.refresh(&refresh_token(), None).await;
         assert!(matches!(attempt.answer, Answer::Success(_)));
     }
     let heard = server.heard();
@@ -281,7 +282,7 @@ async fn tls_proves_the_server_before_anything_is_sent() {
     ] {
         let endpoint = format!("https://{host}:{port}/token");
         let issuer = issuer(&json!({ "token_endpoint": endpoint, "tls": tls }));
-        let attempt = issuer.refresh(&refresh_token()).await;
+        let attempt = issuer.refresh(&refresh_token(), None).await;
         match (&attempt.answer, code) {
             (Answer::Success(_), None) => {}
             (Answer::Failed(failure), Some(code)) => {
@@ -301,7 +302,7 @@ async fn a_client_that_tls_turns_away_has_spent_nothing() {
     let endpoint = format!("https://localhost:{}/token", server.address.port());
     let tls = json!({ "ca": ca, "system_roots": false });
     let issuer = issuer(&json!({ "token_endpoint": endpoint, "tls": tls }));
-    let attempt = issuer.refresh(&refresh_token()).await;
+    let attempt = issuer.refresh(&refresh_token(), None).await;
     let failure = failure(&attempt);
     assert_eq!(
         (failure.class, failure.code.as_str()),
@@ -311,10 +312,34 @@ async fn a_client_that_tls_turns_away_has_spent_nothing() {
 }
 
 #[tokio::test]
+async fn what_may_not_be_sent_any_more_is_not_sent() {
+    let second = Duration::from_secs(1);
+    let (mono, wall) = (Instant::now(), Timestamp::now());
+    for (mono, wall, sent) in [
+        (mono + 60 * second, wall + 60 * second, true),
+        (mono - second, wall + 60 * second, false),
+        (mono + 60 * second, wall - second, false),
+    ] {
+        let server = Server::start([Turn::Say(answer("200 OK", TOKENS))]).await;
+        let issuer = issuer(&json!({ "token_endpoint": server.url("/") }));
+        let last = NotAfter { mono, wall };
+        let attempt = issuer.refresh(&refresh_token(), Some(last)).await;
+        assert_eq!(server.heard().len(), usize::from(sent));
+        if !sent {
+            let failure = failure(&attempt);
+            assert_eq!(
+                (failure.class, failure.code.as_str()),
+                (Class::Later, LEASE_LOST)
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_can_run_in_a_task_of_its_own() {
     let server = Server::start([Turn::Say(answer("200 OK", TOKENS))]).await;
     let issuer = issuer(&json!({ "token_endpoint": server.url("/") }));
-    let task = tokio::spawn(async move { issuer.refresh(&refresh_token()).await });
+    let task = tokio::spawn(async move { issuer.refresh(&refresh_token(), None).await });
     assert!(matches!(task.await.unwrap().answer, Answer::Success(_)));
 }
 

@@ -18,7 +18,7 @@ use super::trouble;
 use crate::config::{Namespace, ObjectName, Url};
 use crate::secret::Secret;
 use crate::store::{Error, ErrorKind};
-use crate::upstream::{Reply, exchange};
+use crate::upstream::{Bounds, Reply, exchange};
 
 /// The largest answer that is read: an object has at most 1.5 MiB where it is kept, and grows by
 /// what the API server adds.
@@ -210,7 +210,12 @@ impl Client {
         let deadline = Instant::now() + self.limit;
         loop {
             let request = question.request(&pass)?;
-            let reply = exchange(&pass.dialer, request, LARGEST, deadline).await;
+            let bounds = Bounds {
+                largest: LARGEST,
+                deadline,
+                not_after: None,
+            };
+            let reply = exchange(&pass.dialer, request, bounds).await;
             let reply = reply.map_err(|missed| trouble::missed(&pass, self.limit, missed))?;
             match told_wait(&reply) {
                 Some(wait) if Instant::now() + wait < deadline => sleep(wait).await,
