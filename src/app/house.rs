@@ -20,7 +20,7 @@ use crate::issuer::Issuer;
 use crate::listen::{self, Bound, Limits};
 use crate::proxy::{self, RequestLog, Route};
 use crate::ready::Ready;
-use crate::store::{self, Store};
+use crate::store::{self, Holder, Store};
 use crate::upstream;
 
 /// How long a reload waits for the keepers of removed grants; signals wait as long.
@@ -47,6 +47,9 @@ struct Kept {
     grant: Grant,
     store: Arc<dyn Store>,
     section: config::Store,
+    /// Each keeper has a name of its own: one that is retired may still be at work when its
+    /// namesake begins.
+    holder: Holder,
 }
 
 /// Every room's metrics.
@@ -224,7 +227,8 @@ impl House {
         let store = store::open(&section.store, name, &self.metrics.store)
             .await
             .map_err(fail)?;
-        let parts = parts(name, section, Arc::clone(&store))?;
+        let holder = Holder::generate().map_err(fail)?;
+        let parts = parts(name, section, (Arc::clone(&store), &holder))?;
         let (cache, metrics) = (self.cache.clone(), &self.metrics.grant);
         let opened = Keeper::open(name.clone(), parts, cache, metrics, &self.ready).await;
         let (keeper, grant) = opened.map_err(fail)?;
@@ -233,6 +237,7 @@ impl House {
             grant,
             store,
             section: section.store.clone(),
+            holder,
         })
     }
 
@@ -299,12 +304,16 @@ fn change_grant(
             "`[grant.{name}.store]` has changed, which takes a restart"
         )));
     }
-    let parts = parts(name, section, Arc::clone(&kept.store))?;
+    let parts = parts(name, section, (Arc::clone(&kept.store), &kept.holder))?;
     plan.change.push((kept.grant.clone(), parts));
     Ok(kept.clone())
 }
 
-fn parts(name: &GrantName, section: &config::Grant, store: Arc<dyn Store>) -> Result<Parts, Error> {
+fn parts(
+    name: &GrantName,
+    section: &config::Grant,
+    (store, holder): (Arc<dyn Store>, &Holder),
+) -> Result<Parts, Error> {
     let issuer = Issuer::new(section).map_err(|error| {
         Error::because(
             format!("the authorization server of grant `{name}` cannot be used"),
@@ -315,5 +324,6 @@ fn parts(name: &GrantName, section: &config::Grant, store: Arc<dyn Store>) -> Re
         settings: section.clone(),
         issuer: Arc::new(issuer),
         store,
+        holder: holder.clone(),
     })
 }

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Denied;
 use super::event::{Means, Settled, Standing};
-use super::keeper::Parts;
+use super::parts::Parts;
 use crate::store::Record;
 
 /// What handles ask of the keeper; asking many times is asking once.

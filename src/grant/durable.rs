@@ -2,12 +2,18 @@
 //! store fails.
 
 use super::event::{Decision, Moment, Notice, Now, Reason};
-use super::state::{Machine, Phase, Planting, SOON, seconds};
-use crate::secret::Secret;
+use super::state::{Machine, Phase, Planting, SOON, Sown, seconds};
+use crate::backoff::Backoff;
 use crate::store::{ErrorKind, Record};
 
 /// When the store is looked at again where a look failed.
 const LOOK_AGAIN: Moment = seconds(30);
+
+/// When a failed save is tried again: soon, for what is not saved may be lost with the process.
+const SAVE_AGAIN: Backoff = Backoff {
+    first: seconds(1),
+    most: seconds(10),
+};
 
 impl Machine {
     pub(super) fn loaded(
@@ -20,20 +26,83 @@ impl Machine {
             Ok(stored) => stored,
             Err(kind) => return self.unread(kind, now),
         };
-        self.look_at = self.next_look(now);
+        self.note_read(now);
+        if !self.begun {
+            return self.read_at_last(stored, now);
+        }
         self.recognise(stored.as_ref());
         let theirs = stored.as_ref().is_some_and(|stored| self.is_theirs(stored));
         self.stored = stored.as_ref().map(|record| record.generation);
         match stored {
             Some(stored) if theirs => self.adopt(stored, now),
-            _ if self.unsaved() => self.save_again(),
-            _ if self.closing => Vec::new(),
-            _ if self.errand.is_some() => self.do_errand(now),
-            _ if self.seed.is_some() => self.plant(now),
-            _ if self.grant().is_none() => self.tell_of_none(self.look_at),
-            _ if self.due(now) => self.intend(now),
-            _ => self.advance(now),
+            _ => self.go_on(now),
         }
+    }
+
+    /// The stored record is the one that is known.
+    pub(super) fn unchanged(&mut self, now: Now) -> Vec<Decision> {
+        self.phase = Phase::Resting;
+        self.note_read(now);
+        self.go_on(now)
+    }
+
+    /// Does what was waiting for the record to be read.
+    fn go_on(&mut self, now: Now) -> Vec<Decision> {
+        if self.unsaved() {
+            return self.save_again();
+        }
+        if self.closing {
+            return Vec::new();
+        }
+        let seed = self.seed.take();
+        self.seed = seed.filter(|seed| self.is_news(seed));
+        let spends = self.grant().is_some() && self.due(now);
+        let acts = self.errand_waits() || self.seed.is_some() || spends;
+        if acts && self.lacks_lease(now) {
+            return self.claim(Phase::Claiming, now);
+        }
+        match () {
+            () if self.errand.is_some() => self.do_errand(now),
+            () if self.seed.is_some() => self.plant(now),
+            () if self.grant().is_none() => self.tell_of_none(self.look_at),
+            () if spends => self.intend(now),
+            () => self.advance(now),
+        }
+    }
+
+    /// Takes up what the store held at the start. Where it is shared, others may be planting the
+    /// same seed, so that waits for the lease.
+    pub(super) fn begin_with_stored(&mut self, now: Now) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        self.take_stock(now);
+        let seed = self.seed.take();
+        match seed.filter(|seed| self.is_news(seed)) {
+            Some(seed) if !self.is_shared() => {
+                self.begin_chain(seed, now);
+                decisions.push(Decision::Notice(Notice::Seeded));
+                decisions.extend(self.save(Phase::Keeping));
+            }
+            seed => {
+                self.seed = seed;
+                decisions.extend(self.take_up(now));
+                decisions.extend(self.resume(now));
+            }
+        }
+        if self.seed.is_some() {
+            self.look_at = Moment::ZERO;
+        }
+        decisions.extend(self.advance(now));
+        decisions
+    }
+
+    /// The store, which was away at the start, has answered.
+    fn read_at_last(&mut self, stored: Option<Record>, now: Now) -> Vec<Decision> {
+        self.begun = true;
+        self.stored = stored.as_ref().map(|record| record.generation);
+        self.record = stored;
+        let mut decisions = self.relent();
+        decisions.extend(self.begin_with_stored(now));
+        decisions
     }
 
     /// Knows an intent of its own again whose save failed and arrived all the same.
@@ -55,18 +124,22 @@ impl Machine {
         };
         let other = stored.refresh_token != ours.refresh_token;
         if self.unsaved() {
-            // What failed may have arrived, and what was there before it may still be there.
-            return other && Some(stored.generation) > self.stored;
+            // What failed may have arrived, and what was there before it may still be there. What
+            // others wrote beside the refresh token that ours came from gives way to ours.
+            let wrote = Some(stored.generation) > self.stored && stored != ours;
+            let succeeds =
+                other && ours.previous_refresh_token.as_ref() == Some(&stored.refresh_token);
+            return wrote && !succeeds && (other || self.is_shared());
         }
         stored.generation > ours.generation || (other && stored.generation == ours.generation)
     }
 
     /// Takes what somebody else has stored.
     fn adopt(&mut self, stored: Record, now: Now) -> Vec<Decision> {
-        let same = self
-            .record
-            .as_ref()
-            .is_some_and(|ours| ours.refresh_token == stored.refresh_token);
+        let ours = self.record.as_ref();
+        let same = ours.is_some_and(|ours| ours.refresh_token == stored.refresh_token);
+        let access = |record: &Record| record.access_token.as_ref().map(|it| it.value.clone());
+        let news = !same || ours.map(access) != Some(access(&stored));
         self.record = Some(stored);
         self.unsaved = 0;
         self.prior_intent = None;
@@ -74,8 +147,13 @@ impl Machine {
             self.supersede();
         }
         self.take_stock(now);
-        let mut decisions = vec![Decision::Notice(Notice::Adopted)];
+        let mut decisions = Vec::new();
+        if news {
+            decisions.push(Decision::Notice(Notice::Adopted));
+        }
+        decisions.extend(self.give_up_saving());
         decisions.extend(self.relent());
+        decisions.extend(self.heed_setback(now));
         if self.grant().is_none() {
             // Somebody has taken the grant back: its access token is not served to its end.
             decisions.extend(self.withdraw(now));
@@ -100,15 +178,11 @@ impl Machine {
         }
     }
 
-    /// Begins a new chain with a seed that changed while the process runs: somebody wants it.
+    /// Begins a new chain with a seed that is news.
     fn plant(&mut self, now: Now) -> Vec<Decision> {
         let Some(seed) = self.seed.take() else {
             return Vec::new();
         };
-        let known = self.record.as_ref().and_then(|known| known.seed.as_ref());
-        if known == seed.mark.as_ref() {
-            return self.advance(now);
-        }
         self.begin_chain(seed, now);
         self.supersede();
         let mut decisions = self.relent();
@@ -117,22 +191,19 @@ impl Machine {
         decisions
     }
 
-    /// Takes the seed at the start, unless the stored chain began with this very seed or is not
-    /// known to have begun with another: then the stored chain wins.
-    pub(super) fn take_seed(&mut self, seed: Secret<String>, now: Now) -> bool {
-        let planting = Planting::of_seed(seed, now);
-        if let Some(record) = self.record.as_mut() {
-            // A seed beside a grant that was put in by other means is no news until it changes;
-            // one beside a tombstone is meant.
-            if record.seed.is_none() && !record.is_tombstone() {
-                record.seed.clone_from(&planting.mark);
-            }
-            if record.seed == planting.mark {
-                return false;
-            }
+    /// False where the stored chain began with this very seed, and at the start also where it is
+    /// not known to have begun with another: then the stored chain wins.
+    fn is_news(&mut self, planting: &Planting) -> bool {
+        let Some(record) = self.record.as_mut() else {
+            return true;
+        };
+        // A seed beside a grant that was put in by other means is no news until it changes; one
+        // beside a tombstone is meant.
+        let at_start = planting.sown == Sown::AtStart;
+        if at_start && record.seed.is_none() && !record.is_tombstone() {
+            record.seed.clone_from(&planting.mark);
         }
-        self.begin_chain(planting, now);
-        true
+        record.seed != planting.mark
     }
 
     pub(super) fn begin_chain(&mut self, planting: Planting, now: Now) {
@@ -150,14 +221,31 @@ impl Machine {
             (Ok(()), Phase::Intending) => self.ask(now),
             (Err(kind), Phase::Intending) => {
                 self.withdraw_intent();
+                if self.overtaken(kind) {
+                    return self.read_what_came_first();
+                }
                 self.store_trouble(kind, now)
             }
             (Ok(()), _) => self.kept(now),
+            (Err(kind), _) if self.overtaken(kind) => {
+                self.unsaved += 1;
+                self.save_at = now.mono;
+                let mut decisions = self.take_up(now);
+                decisions.extend(self.read_what_came_first());
+                decisions
+            }
             (Err(kind), _) => self.not_kept(kind, now),
         }
     }
 
+    fn read_what_came_first(&mut self) -> Vec<Decision> {
+        let mut decisions = vec![Decision::Notice(Notice::Overtaken)];
+        decisions.extend(self.read_whole());
+        decisions
+    }
+
     fn kept(&mut self, now: Now) -> Vec<Decision> {
+        self.forget_overtaken();
         self.stored = self.record.as_ref().map(|record| record.generation);
         let mut decisions = self.settle();
         if std::mem::take(&mut self.unsaved) > 0 {
@@ -182,7 +270,7 @@ impl Machine {
             decisions.push(Decision::Notice(Notice::Unsaved(kind)));
         }
         self.unsaved += 1;
-        self.save_at = now.mono + SOON.wait(self.unsaved, self.dice.f64());
+        self.save_at = now.mono + SAVE_AGAIN.wait(self.unsaved, self.dice.f64());
         decisions.extend(self.give_up_errand(kind, self.save_at));
         decisions.extend(self.take_up(now));
         let until = self.save_at;
@@ -213,14 +301,17 @@ impl Machine {
 
     /// The record cannot be read. A mere look changes nothing; a save is tried again; for a
     /// refresh the store is needed.
-    fn unread(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
+    pub(super) fn unread(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
         if self.unsaved() {
             return self.not_kept(kind, now);
         }
-        let needed = self.due(now) || self.record.is_none();
+        let needed = self.due(now) || self.record.is_none() || self.awaits_stranger();
         self.look_at = now.mono + LOOK_AGAIN;
+        self.note_unread(now.mono, self.look_at);
         if needed {
-            return self.store_trouble(kind, now);
+            let decisions = self.store_trouble(kind, now);
+            self.note_unread(self.retry_at, self.retry_at);
+            return decisions;
         }
         let mut decisions = self.give_up_errand(kind, self.look_at);
         decisions.push(Decision::Notice(Notice::StoreTrouble(kind)));
@@ -230,8 +321,11 @@ impl Machine {
         decisions
     }
 
-    fn store_trouble(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
+    pub(super) fn store_trouble(&mut self, kind: ErrorKind, now: Now) -> Vec<Decision> {
         let until = self.back_off(SOON, None, now);
+        if self.grant().is_none() || self.seed.is_some() {
+            self.look_at = until;
+        }
         let mut decisions = self.give_up_errand(kind, until);
         decisions.push(Decision::Notice(Notice::StoreTrouble(kind)));
         decisions.extend(self.refuse(Reason::StoreUnavailable, kind.as_str().to_owned(), until));

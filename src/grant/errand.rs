@@ -172,6 +172,14 @@ impl Machine {
         self.fail_errand(Reason::StoreUnavailable, code, until)
     }
 
+    /// Settles an errand whose record gives way to what another has stored.
+    pub(super) fn give_up_saving(&mut self) -> Vec<Decision> {
+        match &self.errand {
+            Some(Errand::Saving(_)) => self.give_up_errand(ErrorKind::Conflict, self.seen),
+            _ => Vec::new(),
+        }
+    }
+
     fn fail_errand(&mut self, reason: Reason, code: &str, until: Moment) -> Vec<Decision> {
         let refusal = Refusal {
             reason,

@@ -9,7 +9,7 @@ use crate::config::{self, Lifetime, Margin};
 use crate::issuer::Revoked;
 use crate::oauth::{Answer, Class, Failure};
 use crate::secret::Secret;
-use crate::store::{ErrorKind, Record};
+use crate::store::{Claim, ErrorKind, Holder, Lease, Record, Sharing};
 
 /// A moment of the monotonic clock, as the time since some start.
 pub type Moment = Duration;
@@ -34,19 +34,25 @@ pub struct Settings {
     pub renew_floor: Duration,
     /// How the server treats the refresh token over time.
     pub lifetime: Lifetime,
-    /// Who writes intents: a name for this process.
+    /// How long a token request may take in all.
+    pub call: Duration,
+    /// Whether other processes keep the same grant in the same store.
+    pub sharing: Sharing,
+    /// Who writes intents and takes leases: the name of this start of this process.
     pub identity: String,
 }
 
 impl Settings {
-    /// What the section of a grant says, for the process that runs here.
-    pub fn of(grant: &config::Grant) -> Self {
+    /// What the section of a grant says, for the process that runs here and the store it uses.
+    pub fn of(grant: &config::Grant, sharing: Sharing, holder: &Holder) -> Self {
         Self {
             refresh_before: grant.refresh_before,
             default_expires_in: grant.default_expires_in.duration(),
             renew_floor: grant.renew_floor.duration(),
             lifetime: grant.lifetime,
-            identity: format!("pid {}", std::process::id()),
+            call: grant.token_timeout.duration(),
+            sharing,
+            identity: holder.as_str().to_owned(),
         }
     }
 }
@@ -65,6 +71,12 @@ pub enum Event {
     Demanded,
     /// The record was read.
     Loaded(Result<Option<Record>, ErrorKind>),
+    /// The stored record is the one that is known.
+    Unchanged,
+    /// The lease is ours, or somebody has it, or why it could not be asked for.
+    Claimed(Result<Claim, ErrorKind>),
+    /// The lease was given back, or could not be: it ends by itself.
+    Released,
     /// The record is durable, or why it is not.
     Saved(Result<(), ErrorKind>),
     /// The server answered a refresh that was sent at this moment.
@@ -108,8 +120,16 @@ pub enum Decision {
     Load,
     /// Save this record if that generation is still stored; tell by [`Event::Saved`].
     Save(Box<Record>, Option<u64>),
-    /// Send this refresh token; tell by [`Event::Answered`].
-    Refresh(Secret<String>),
+    /// See whether this generation is still the stored one; tell by [`Event::Unchanged`], or read
+    /// the record and tell by [`Event::Loaded`].
+    Look(u64),
+    /// Take the lease for so long, or renew it; tell by [`Event::Claimed`].
+    Claim(Duration),
+    /// Give the lease back; tell by [`Event::Released`].
+    Release(Lease),
+    /// Send this refresh token, by this right where the store is shared; tell by
+    /// [`Event::Answered`].
+    Refresh(Secret<String>, Option<Right>),
     /// Have the server revoke this refresh token and this access token; tell by
     /// [`Event::Revoked`].
     Revoke(Secret<String>, Option<Secret<String>>),
@@ -125,6 +145,22 @@ pub enum Decision {
     Relent,
     /// Somebody should know.
     Notice(Notice),
+}
+
+/// The right to send a refresh token that several processes know.
+#[derive(Clone, Debug)]
+pub struct Right {
+    /// The lease it comes from, to be renewed while the call runs.
+    pub lease: Lease,
+    /// The last moment at which the request may leave, by either clock: a process that was
+    /// stopped must not wake up and send.
+    pub not_after: Now,
+}
+
+impl PartialEq for Right {
+    fn eq(&self, other: &Self) -> bool {
+        self.lease == other.lease && self.not_after.mono == other.not_after.mono
+    }
 }
 
 /// What was done for a person, durably.
@@ -218,6 +254,20 @@ impl Reason {
             Self::TokenTimeout => "token_timeout",
         }
     }
+
+    /// The reason of this name; what a later version wrote is the server's trouble.
+    pub fn named(name: &str) -> Self {
+        let known = [
+            Self::NoGrant,
+            Self::GrantDead,
+            Self::ClientRefused,
+            Self::ConfigurationRefused,
+            Self::StoreUnavailable,
+            Self::TokenTimeout,
+        ];
+        let found = known.into_iter().find(|reason| reason.as_str() == name);
+        found.unwrap_or(Self::IssuerUnavailable)
+    }
 }
 
 /// Something that a log or a counter should tell.
@@ -235,8 +285,16 @@ pub enum Notice {
     Imported,
     /// A person has taken the grant back.
     Revoked(Means),
-    /// The last process, or the last answer, left open whether the refresh token was spent.
-    IntentOpen,
+    /// The process of this name, or its last answer, left open whether the refresh token was spent.
+    IntentOpen(String),
+    /// Another process, of this name, has the lease; it is waited for.
+    LeaseHeld(String),
+    /// The lease was another's in between, or is; nothing was sent.
+    LeaseLost,
+    /// The token request was not sent, for the lease would not have outlasted it.
+    Withheld,
+    /// Somebody else saved first; what is stored is read again.
+    Overtaken,
     /// The same refresh token is sent again, inside the server's replay window.
     Resent,
     /// The refresh token may be spent and is not sent again while the access token lives.

@@ -11,17 +11,19 @@ use tokio::time::{Instant, sleep_until};
 
 use super::asks::{Asks, Pending, Reply, Request};
 use super::cache::Seat;
+use super::chores::{Renewing, claim, load, look, release, save};
 use super::event::{
-    Decision, Event, Issued, Moment, Now, Reason, Refusal, Settings, Settled, Standing,
+    Decision, Event, Issued, Moment, Now, Reason, Refusal, Right, Settled, Standing,
 };
 use super::inject::Inject;
 use super::metrics::GrantMetrics;
+use super::parts::Parts;
 use super::state::Machine;
 use super::status::{RefusalStatus, Status};
 use super::{Board, Cache, Denied, Grant, Metrics, Token};
-use crate::config::{self, GrantName};
+use crate::config::GrantName;
 use crate::drain::Tasks;
-use crate::issuer::Issuer;
+use crate::issuer::NotAfter;
 use crate::oauth::Failure;
 use crate::ready::{Blocker, Ready};
 use crate::secret::Secret;
@@ -31,17 +33,6 @@ use crate::telemetry::chain;
 /// How often the files are compared that a person may change: the seed, and the client's secret
 /// while the server refuses it.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
-
-/// What a keeper works with; on a reload it is given other parts and goes on.
-#[derive(Debug)]
-pub struct Parts {
-    /// The grant's section.
-    pub settings: config::Grant,
-    /// The authorization server.
-    pub issuer: Arc<Issuer>,
-    /// Where the record is kept.
-    pub store: Arc<dyn Store>,
-}
 
 /// The task that owns one grant.
 pub struct Keeper {
@@ -75,7 +66,7 @@ type Work = Pin<Box<dyn Future<Output = Event> + Send>>;
 
 impl Keeper {
     /// Reads the stored record and takes it up. A record that cannot be read is an error: it is
-    /// never treated as empty.
+    /// never treated as empty. A shared store that is away is none: the grant is not ready yet.
     pub async fn open(
         name: GrantName,
         parts: Parts,
@@ -83,8 +74,7 @@ impl Keeper {
         metrics: &Metrics,
         ready: &Ready,
     ) -> Result<(Self, Grant), crate::store::Error> {
-        let record = parts.store.load().await?;
-        let machine = Machine::new(Settings::of(&parts.settings), record, fastrand::u64(..));
+        let machine = parts.machine().await?;
         let (board, reader) = watch::channel(Board::default());
         let asks = Arc::new(Asks::default());
         let status = Arc::new(Mutex::new(Status::of(
@@ -197,7 +187,7 @@ impl Keeper {
     /// What follows from what was asked since the last look.
     fn heard(&mut self, asked: Pending) -> Option<Event> {
         if let Some(parts) = asked.parts {
-            self.machine.reconfigure(Settings::of(&parts.settings));
+            self.machine.reconfigure(parts.settings());
             self.inject = Inject::new(&parts.settings.inject);
             self.parts = *parts;
             self.tell();
@@ -225,17 +215,16 @@ impl Keeper {
 
     fn obey(&mut self, decision: Decision) {
         match decision {
-            Decision::Load => {
-                let store = Arc::clone(&self.parts.store);
-                self.begin(async move { Event::Loaded(store.load().await.map_err(log_store)) });
-            }
+            Decision::Load => self.begin(load(self.store())),
+            Decision::Look(known) => self.begin(look(self.store(), known)),
             Decision::Save(record, if_generation) => {
-                let store = Arc::clone(&self.parts.store);
-                self.begin(async move {
-                    Event::Saved(store.save(&record, if_generation).await.map_err(log_store))
-                });
+                self.begin(save(self.store(), record, if_generation));
             }
-            Decision::Refresh(refresh_token) => self.refresh(refresh_token),
+            Decision::Claim(ttl) => {
+                self.begin(claim(self.store(), self.parts.holder.clone(), ttl));
+            }
+            Decision::Release(lease) => self.begin(release(self.store(), lease)),
+            Decision::Refresh(refresh_token, right) => self.refresh(refresh_token, right),
             Decision::Revoke(refresh_token, access_token) => {
                 self.revoke(refresh_token, access_token);
             }
@@ -252,13 +241,30 @@ impl Keeper {
         self.work = Some(Box::pin(work));
     }
 
-    fn refresh(&mut self, refresh_token: Secret<String>) {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.parts.store)
+    }
+
+    fn refresh(&mut self, refresh_token: Secret<String>, right: Option<Right>) {
         let issuer = Arc::clone(&self.parts.issuer);
         let duration = self.metrics.refresh_duration.clone();
+        let not_after = right.as_ref().map(|right| NotAfter {
+            mono: self.start + right.not_after.mono,
+            wall: right.not_after.wall,
+        });
+        let renewing = right.map(|right| Renewing {
+            store: self.store(),
+            lease: right.lease,
+            lost: self.metrics.turns.lost.clone(),
+        });
         self.secret = issuer.secret_hash();
         self.begin(async move {
             let timer = Instant::now();
-            let attempt = issuer.refresh(&refresh_token, None).await;
+            let call = issuer.refresh(&refresh_token, not_after);
+            let attempt = match renewing {
+                Some(renewing) => renewing.beside(call).await,
+                None => call.await,
+            };
             duration.observe(timer.elapsed().as_secs_f64());
             Event::Answered(attempt.answer, attempt.sent_at)
         });
@@ -330,6 +336,7 @@ impl Keeper {
         let mut status = Status::of(&self.name, self.machine.record(), Timestamp::now());
         status.refresh_token_expires_at = self.machine.refresh_token_ends();
         status.unsaved = self.machine.unsaved();
+        status.lease_holder = self.machine.lease_holder().map(str::to_owned);
         let (refusal, now) = (self.machine.refusal(), self.moment(Instant::now()));
         status.refusal = refusal.map(|refusal| RefusalStatus::of(refusal, now));
         self.metrics.show(&status);
@@ -386,14 +393,4 @@ impl Keeper {
     fn moment(&self, instant: Instant) -> Moment {
         instant.saturating_duration_since(self.start)
     }
-}
-
-/// The machine decides on the kind; the words go to the log.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is the end of an error's way"
-)]
-fn log_store(error: crate::store::Error) -> crate::store::ErrorKind {
-    tracing::warn!(error = %chain(&error), "store failed");
-    error.kind
 }

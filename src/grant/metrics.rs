@@ -1,13 +1,12 @@
 //! What the keepers count and show.
 
 use jiff::Timestamp;
-use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
 use super::event::{Means, Notice, Rotation};
+use super::families::{Families, Turns};
 use super::status::Status;
 use crate::config::GrantName;
 use crate::oauth::Class;
@@ -20,6 +19,7 @@ pub struct Metrics {
     doubts: IntCounterVec,
     last_resorts: IntCounterVec,
     adoptions: IntCounterVec,
+    turns: Turns<IntCounterVec>,
     refresh_duration: HistogramVec,
     state: IntGaugeVec,
     unsaved: IntGaugeVec,
@@ -31,9 +31,6 @@ pub struct Metrics {
 
 /// The states that a grant can be shown in.
 const STATES: [&str; 5] = ["none", "live", "suspect", "dead", "revoked"];
-
-/// Seconds; the token endpoint answers in 10 ms to some seconds.
-const DURATIONS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 impl Metrics {
     /// Makes the metrics known to `registry`.
@@ -63,9 +60,10 @@ impl Metrics {
             )?,
             adoptions: families.counter(
                 "bearward_grant_adoptions_total",
-                "Newer records taken from the store.",
+                "Newer tokens taken from the store, where another process had put them.",
                 grant,
             )?,
+            turns: families.turns()?,
             refresh_duration: families.durations()?,
             state: families.flag(
                 "bearward_grant_state",
@@ -110,48 +108,15 @@ impl Metrics {
             rotations: self.rotations.with_label_values(label),
             last_resorts: self.last_resorts.with_label_values(label),
             adoptions: self.adoptions.with_label_values(label),
+            turns: Turns {
+                waits: self.turns.waits.with_label_values(label),
+                lost: self.turns.lost.with_label_values(label),
+                withheld: self.turns.withheld.with_label_values(label),
+            },
             refresh_duration: self.refresh_duration.with_label_values(label),
             unsaved: self.unsaved.with_label_values(label),
             all: self.clone(),
         }
-    }
-}
-
-/// Makes families of metrics known to a registry.
-struct Families<'a>(&'a Registry);
-
-impl Families<'_> {
-    fn counter(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<IntCounterVec> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn flag(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn moment(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-        self.keep(GaugeVec::new(Opts::new(name, help), &["grant"])?)
-    }
-
-    fn durations(&self) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(
-            "bearward_grant_refresh_duration_seconds",
-            "Time that the authorization server took to answer a refresh.",
-        );
-        self.keep(HistogramVec::new(
-            options.buckets(DURATIONS.to_vec()),
-            &["grant"],
-        )?)
-    }
-
-    fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
     }
 }
 
@@ -175,6 +140,7 @@ pub(super) struct GrantMetrics {
     rotations: IntCounter,
     last_resorts: IntCounter,
     adoptions: IntCounter,
+    pub(super) turns: Turns<IntCounter>,
     pub(super) refresh_duration: Histogram,
     unsaved: IntGauge,
     all: Metrics,
@@ -206,7 +172,10 @@ impl GrantMetrics {
             Notice::Revoked(Means::Forget) => {
                 tracing::info!(%grant, "the grant is forgotten here; the server was not asked");
             }
-            Notice::IntentOpen | Notice::Resent | Notice::Held | Notice::LastResort => {
+            Notice::LeaseHeld(_) | Notice::LeaseLost | Notice::Withheld | Notice::Overtaken => {
+                self.turn(notice);
+            }
+            Notice::IntentOpen(_) | Notice::Resent | Notice::Held | Notice::LastResort => {
                 self.doubt(notice);
             }
             Notice::Ending(..) | Notice::ClockRanAhead(_) | Notice::ClockSetBack => {
@@ -231,6 +200,26 @@ impl GrantMetrics {
         }
     }
 
+    /// Tells of replicas that take turns.
+    fn turn(&self, notice: &Notice) {
+        let grant = &self.grant;
+        match notice {
+            Notice::LeaseHeld(by) => {
+                self.turns.waits.inc();
+                tracing::debug!(%grant, %by, "another process has the lease; it is waited for");
+            }
+            Notice::LeaseLost => {
+                self.turns.lost.inc();
+                tracing::info!(%grant, "the lease was lost before anything was sent");
+            }
+            Notice::Withheld => {
+                self.turns.withheld.inc();
+                tracing::info!(%grant, "no token request was sent: the lease had run out");
+            }
+            _ => tracing::info!(%grant, "another process saved first; reading what it saved"),
+        }
+    }
+
     /// Tells of a refresh token that may be spent.
     fn doubt(&self, notice: &Notice) {
         let grant = &self.grant;
@@ -239,9 +228,9 @@ impl GrantMetrics {
             self.all.doubts.with_label_values(labels).inc();
         };
         match notice {
-            Notice::IntentOpen => {
+            Notice::IntentOpen(by) => {
                 count("found");
-                tracing::warn!(%grant, "the last refresh has no known end: the refresh token may be spent");
+                tracing::warn!(%grant, %by, "the last refresh has no known end: the refresh token may be spent");
             }
             Notice::Resent => {
                 count("resent");

@@ -11,14 +11,18 @@
 
 mod asks;
 mod cache;
+mod chores;
 mod durable;
 mod ending;
 mod errand;
 pub mod event;
+mod families;
 mod inject;
 mod keeper;
+mod lease;
 mod metrics;
 mod outcome;
+mod parts;
 mod publish;
 mod schedule;
 mod spend;
@@ -45,8 +49,9 @@ use crate::store::Record;
 
 pub use cache::Cache;
 pub use event::{Farewell, Means, Reason, Standing};
-pub use keeper::{Keeper, Parts};
+pub use keeper::Keeper;
 pub use metrics::Metrics;
+pub use parts::Parts;
 pub use status::Status;
 
 use asks::{Ask, Asks, Request};

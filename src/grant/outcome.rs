@@ -6,11 +6,13 @@ use jiff::Timestamp;
 
 use super::ending;
 use super::event::{Decision, Moment, Notice, Now, Reason, Rotation};
+use super::publish::between;
 use super::state::{Machine, Phase, SOON, seconds};
 use crate::backoff::Backoff;
+use crate::issuer::LEASE_LOST;
 use crate::oauth::{self, Class, Failure, Tokens};
 use crate::secret::Secret;
-use crate::store::{AccessToken, Death, Record, State};
+use crate::store::{AccessToken, Death, Record, Setback, State};
 
 /// After a refusal nobody has described.
 const LATER: Backoff = Backoff {
@@ -67,6 +69,7 @@ impl Machine {
         record.captured.extend(tokens.captured);
         record.intent = None;
         record.state = State::Live;
+        record.setback = None;
         self.prior_intent = None;
         self.failures = 0;
         self.retry_at = Moment::ZERO;
@@ -83,6 +86,9 @@ impl Machine {
             retry_after,
             rotated,
         } = failure;
+        if code == LEASE_LOST {
+            return self.withheld(now);
+        }
         let mut decisions = vec![Decision::Notice(Notice::Failed(class, code.clone()))];
         self.close_intent(class, rotated, now);
         let died = class == Class::Dead && self.pass_sentence(&code, now);
@@ -91,9 +97,55 @@ impl Machine {
         if died {
             decisions.push(Decision::Notice(Notice::Died(code.clone())));
         }
+        self.note_setback(self.reason(class), &code, now);
         decisions.extend(self.refuse(self.reason(class), code, until));
         decisions.extend(self.save(Phase::Keeping));
         decisions
+    }
+
+    /// Nothing was sent and nothing is wrong: the intent is closed, and another round begins.
+    fn withheld(&mut self, now: Now) -> Vec<Decision> {
+        self.close_intent(Class::Later, None, now);
+        let mut decisions = vec![Decision::Notice(Notice::Withheld)];
+        decisions.extend(self.save(Phase::Keeping));
+        decisions
+    }
+
+    /// Leaves word for those who share the store, so that together they ask no oftener than one.
+    fn note_setback(&mut self, reason: Reason, code: &str, now: Now) {
+        let wait = self.retry_at.saturating_sub(now.mono);
+        let failures = self.failures;
+        if !self.is_shared() {
+            return;
+        }
+        if let Some(record) = self.record.as_mut() {
+            record.setback = Some(Setback {
+                reason: reason.as_str().to_owned(),
+                code: code.to_owned(),
+                until: now.wall.checked_add(wait).unwrap_or(now.wall),
+                failures,
+            });
+        }
+    }
+
+    /// Waits as another was told to wait. Its clock is believed as far as the longest wait goes.
+    pub(super) fn heed_setback(&mut self, now: Now) -> Vec<Decision> {
+        let record = self.record.as_ref().filter(|_| self.is_shared());
+        let Some(setback) = record.and_then(|record| record.setback.clone()) else {
+            return Vec::new();
+        };
+        let reason = Reason::named(&setback.reason);
+        let most = match reason {
+            Reason::GrantDead => PROBE.most,
+            _ => RETRY_AFTER_MOST,
+        };
+        let wait = between(now.wall, setback.until).min(most);
+        self.failures = setback.failures;
+        self.retry_at = now.mono + wait;
+        if wait.is_zero() {
+            return Vec::new();
+        }
+        self.refuse(reason, setback.code, self.retry_at)
     }
 
     /// The intent stays open after an ambiguous answer only; any other leaves what was open before.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::event::{Decision, Moment, Notice, Now};
-use super::state::{Machine, Phase, seconds};
+use super::state::{Machine, seconds};
 use crate::store::State;
 
 /// How often the store is looked at while there is no grant, or none that works.
@@ -40,7 +40,13 @@ impl Machine {
 
     /// When there is something to do, if the clocks go on as they went.
     pub(super) fn next_at(&self) -> Option<Moment> {
-        let next = [self.work_at(self.seen), self.looks_at()];
+        let errand = self.errand_waits().then_some(self.peers.wait_until);
+        let next = [
+            self.work_at(self.seen),
+            self.looks_at(),
+            self.peers_look_at(),
+            errand,
+        ];
         next.into_iter().flatten().min()
     }
 
@@ -49,10 +55,9 @@ impl Machine {
         if !self.resting() {
             return Vec::new();
         }
-        let awaited = self.errand_waits() || self.due(now);
-        if awaited || self.looks_at().is_some_and(|at| at <= now.mono) {
-            self.phase = Phase::Reading;
-            return vec![Decision::Load];
+        let next = self.next_at();
+        if self.due(now) || next.is_some_and(|at| at <= now.mono) {
+            return self.read();
         }
         self.tell_of_hold(now)
     }
@@ -70,7 +75,7 @@ impl Machine {
             return None;
         }
         let spaced = self.asked_at.map_or(Moment::ZERO, |asked| asked + SPACING);
-        let soonest = self.retry_at.max(spaced);
+        let soonest = self.retry_at.max(spaced).max(self.peers.wait_until);
         let due = match &self.token {
             _ if self.in_doubt() => self.doubt_ends(soonest.max(now))?,
             Some(token) if !token.rejected => token.due?,
@@ -84,8 +89,9 @@ impl Machine {
     fn doubt_ends(&self, soonest: Moment) -> Option<Moment> {
         let serving = self.token.filter(|token| !token.rejected);
         match serving {
-            Some(token) if !self.replays(soonest) => token.ends,
-            _ => Some(Moment::ZERO),
+            _ if self.replays(soonest) => Some(Moment::ZERO),
+            Some(token) => token.ends.map(|ends| ends.max(self.stranger_until())),
+            None => Some(self.stranger_until()),
         }
     }
 
@@ -114,11 +120,14 @@ impl Machine {
 
     fn tell_of_hold(&mut self, now: Now) -> Vec<Decision> {
         let serves = self.token.is_some_and(|token| token.serves(now.mono));
-        if self.held || !serves || !self.in_doubt() || self.replays(now.mono) {
+        let asked = self.stranger_until() > now.mono;
+        if self.held || !serves || asked || !self.in_doubt() || self.replays(now.mono) {
             return Vec::new();
         }
         self.held = true;
-        vec![Decision::Notice(Notice::Held)]
+        let mut decisions = self.tell_of_stranger();
+        decisions.push(Decision::Notice(Notice::Held));
+        decisions
     }
 
     /// Compares the clocks and brings nearer what a sleep has brought nearer.
@@ -141,6 +150,7 @@ impl Machine {
     fn hasten(&mut self, ahead: Duration) -> Vec<Decision> {
         let nearer = |at: &mut Moment| *at = at.saturating_sub(ahead);
         self.replay_until.as_mut().map(nearer);
+        self.hasten_lease(ahead);
         if let Some(token) = self.token.as_mut() {
             token.ends.as_mut().map(nearer);
             token.due.as_mut().map(nearer);

@@ -34,14 +34,21 @@ impl Machine {
     /// Sends it, now that the intent is durable.
     pub(super) fn ask(&mut self, now: Now) -> Vec<Decision> {
         self.stored = self.record.as_ref().map(|record| record.generation);
+        self.forget_overtaken();
+        if self.lacks_lease(now) {
+            // Reading and saving took long, or the process was stopped.
+            return self.claim(Phase::Renewing, now);
+        }
         let mut decisions = Vec::new();
         if self.prior_intent.is_some() && self.rotates() {
             let replays = self.replays(now.mono);
-            if !replays && self.token.is_some_and(|token| token.serves(now.mono)) {
+            let serves = self.token.is_some_and(|token| token.serves(now.mono));
+            if !replays && (serves || self.stranger_until() > now.mono) {
                 // The window has closed while the intent was being saved.
                 self.prior_intent = None;
                 return self.advance(now);
             }
+            decisions.extend(self.tell_of_stranger());
             decisions.push(Decision::Notice(if replays {
                 Notice::Resent
             } else {
@@ -56,7 +63,8 @@ impl Machine {
         let Some(record) = &self.record else {
             return decisions;
         };
-        decisions.push(Decision::Refresh(record.refresh_token.clone()));
+        let refresh_token = record.refresh_token.clone();
+        decisions.push(Decision::Refresh(refresh_token, self.right(now)));
         self.phase = Phase::Asking;
         self.asked_at = Some(now.mono);
         decisions
@@ -106,8 +114,13 @@ impl Machine {
         let hash = record.refresh_token.hash();
         // An intent to spend another token says nothing about this one.
         record.intent.take_if(|open| open.refresh_token != hash);
-        if let Some(open) = &record.intent {
-            let window = usable(self.settings.lifetime.replay_window.duration());
+        let open = record.intent.clone();
+        self.note_stranger(now);
+        if let Some(open) = open {
+            let mut window = usable(self.settings.lifetime.replay_window.duration());
+            if self.is_strange(&open) {
+                window = window.saturating_sub(SKEW);
+            }
             // An intent from the future was written by a clock that was wrong, and so may this
             // one be: then nobody knows how much of the window is left.
             let passed = Duration::try_from(now.wall.duration_since(open.since)).ok();
@@ -123,9 +136,10 @@ impl Machine {
         let Some(record) = &self.record else {
             return decisions;
         };
-        let tries = record.intent.as_ref().map_or(0, |open| open.tries);
-        if tries > 0 {
-            decisions.push(Decision::Notice(Notice::IntentOpen));
+        let open = record.intent.as_ref();
+        let tries = open.map_or(0, |open| open.tries);
+        if let Some(open) = open.filter(|_| !self.is_shared()) {
+            decisions.push(Decision::Notice(Notice::IntentOpen(open.by.clone())));
         }
         let refused = match &record.state {
             State::Live => None,
@@ -133,7 +147,9 @@ impl Machine {
             State::Suspect(death) => Some((Reason::IssuerUnavailable, death.reason.clone())),
             State::Dead(death) => Some((Reason::GrantDead, death.reason.clone())),
         };
-        if let Some((reason, code)) = refused {
+        if record.setback.is_some() && self.is_shared() {
+            decisions.extend(self.heed_setback(now));
+        } else if let Some((reason, code)) = refused {
             // A start is a reason to ask a dead grant's server again, but not a start per second.
             self.retry_at = now.mono + CONFIRM_AFTER;
             decisions.extend(self.refuse(reason, code, self.retry_at));
@@ -146,6 +162,9 @@ impl Machine {
         decisions
     }
 }
+
+/// How far the clocks of two replicas may differ.
+const SKEW: Duration = seconds(5);
 
 /// The part of the server's window in which a request that is sent still arrives in time.
 fn usable(window: Duration) -> Moment {

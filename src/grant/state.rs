@@ -5,7 +5,8 @@
 //! The machine orders at most one piece of work at a time and waits for its event. When a round
 //! begins stands in `schedule.rs`, reading and saving in `durable.rs`, the spending in `spend.rs`,
 //! what follows from the server's answer in `outcome.rs`, the handing out in `publish.rs`, and
-//! how long the grant itself lives in `ending.rs`, what a person asks for in `errand.rs`.
+//! how long the grant itself lives in `ending.rs`, what a person asks for in `errand.rs`, and how
+//! replicas that share a store take turns in `lease.rs`.
 //! `simulation/` sweeps all of it.
 //!
 //! What always holds:
@@ -22,12 +23,13 @@
 use std::time::Duration;
 
 use super::errand::Errand;
-use super::event::{Decision, Event, Moment, Notice, Now, Reason, Refusal, Settings, Standing};
+use super::event::{Decision, Event, Moment, Now, Reason, Refusal, Settings, Standing};
+use super::lease::Peers;
 use super::schedule::SPACING;
 use crate::backoff::Backoff;
 use crate::oauth::Answer;
 use crate::secret::Secret;
-use crate::store::{Intent, Record};
+use crate::store::{ErrorKind, Intent, Record};
 
 /// What the machine waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub(super) enum Phase {
     Revoking,
     /// What came of it is being saved; then the token, if one came, is published.
     Keeping,
+    /// The lease is being taken.
+    Claiming,
+    /// It is being renewed, with the intent written and nothing sent.
+    Renewing,
+    /// It is being given back.
+    Releasing,
 }
 
 /// One grant's state.
@@ -53,6 +61,9 @@ pub struct Machine {
     pub(super) dice: fastrand::Rng,
     pub(super) phase: Phase,
     pub(super) record: Option<Record>,
+    /// Whether the store was ever read.
+    pub(super) begun: bool,
+    pub(super) peers: Peers,
     /// The generation that is durable in the store.
     pub(super) stored: Option<u64>,
     /// Saves in a row that failed; until one works nothing is rotated.
@@ -97,13 +108,24 @@ pub(super) struct Planting {
     pub(super) record: Record,
     /// The hash of the seed that then counts as taken.
     pub(super) mark: Option<String>,
+    pub(super) sown: Sown,
+}
+
+/// When a grant came that is to begin a new chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sown {
+    /// It is the seed that stood there when the process started.
+    AtStart,
+    /// It came while the process runs: somebody wants it.
+    Since,
 }
 
 impl Planting {
-    pub(super) fn of_seed(seed: Secret<String>, now: Now) -> Self {
+    pub(super) fn of_seed(seed: Secret<String>, sown: Sown, now: Now) -> Self {
         Self {
             mark: Some(seed.hash()),
             record: Record::new(seed, now.wall),
+            sown,
         }
     }
 }
@@ -152,6 +174,8 @@ impl Machine {
             dice: fastrand::Rng::with_seed(seed),
             phase: Phase::Resting,
             record,
+            begun: true,
+            peers: Peers::default(),
             stored,
             unsaved: 0,
             save_at: Moment::ZERO,
@@ -175,19 +199,24 @@ impl Machine {
         }
     }
 
+    /// A machine for a store that could not be read at the start, and is read when it can be.
+    pub fn unread_yet(settings: Settings, seed: u64) -> Self {
+        Self {
+            begun: false,
+            ..Self::new(settings, None, seed)
+        }
+    }
+
     /// Takes up what was stored: publishes the token that still lives, takes the seed where the
     /// store is empty or the seed has changed since, and remembers an open intent.
     pub fn begin(&mut self, seed: Option<Secret<String>>, now: Now) -> Vec<Decision> {
         let mut decisions = self.heed_clocks(now);
-        self.take_stock(now);
-        if seed.is_some_and(|seed| self.take_seed(seed, now)) {
-            decisions.push(Decision::Notice(Notice::Seeded));
-            decisions.extend(self.save(Phase::Keeping));
+        self.seed = seed.map(|seed| Planting::of_seed(seed, Sown::AtStart, now));
+        decisions.extend(if self.begun {
+            self.begin_with_stored(now)
         } else {
-            decisions.extend(self.take_up(now));
-            decisions.extend(self.resume(now));
-        }
-        decisions.extend(self.advance(now));
+            self.unread(ErrorKind::Away, now)
+        });
         decisions.extend(self.warn(now));
         decisions
     }
@@ -200,6 +229,9 @@ impl Machine {
             Event::Rejected(generation, standing) => self.rejected(generation, standing, now),
             Event::Demanded => self.demanded(now),
             Event::Loaded(read) => self.loaded(read, now),
+            Event::Unchanged => self.unchanged(now),
+            Event::Claimed(claim) => self.claimed(claim, now),
+            Event::Released => self.released(now),
             Event::Saved(saved) => self.saved(saved, now),
             Event::Answered(Answer::Success(tokens), sent) => self.refreshed(*tokens, sent, now),
             Event::Answered(Answer::Failed(failure), _) => self.failed(failure, now),
@@ -207,11 +239,14 @@ impl Machine {
             Event::SeedChanged(seed) => self.sow(seed, now),
             Event::Imported(record, mark) => {
                 let record = *record;
-                self.take_on(Errand::Import(Box::new(Planting { record, mark })), now)
+                let sown = Sown::Since;
+                let planting = Box::new(Planting { record, mark, sown });
+                self.take_on(Errand::Import(planting), now)
             }
             Event::Disowned(means) => self.take_on(Errand::Disown(means), now),
             Event::Revoked(answer) => self.revoked(answer, now),
         });
+        decisions.extend(self.give_back());
         decisions.extend(self.warn(now));
         decisions
     }
@@ -247,8 +282,7 @@ impl Machine {
         if !self.unsaved() || !self.resting() {
             return Vec::new();
         }
-        self.phase = Phase::Reading;
-        vec![Decision::Load]
+        self.read_whole()
     }
 
     fn rejected(&mut self, generation: u64, standing: Standing, now: Now) -> Vec<Decision> {
@@ -351,7 +385,7 @@ impl Machine {
     }
 
     fn sow(&mut self, seed: Secret<String>, now: Now) -> Vec<Decision> {
-        self.seed = Some(Planting::of_seed(seed, now));
+        self.seed = Some(Planting::of_seed(seed, Sown::Since, now));
         self.look_at = Moment::ZERO;
         self.advance(now)
     }

@@ -51,6 +51,9 @@ pub struct Status {
     pub intent_open: bool,
     /// Whether the newest record could not be saved yet.
     pub unsaved: bool,
+    /// Which process has the lease on a shared store, as far as this one knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_holder: Option<String>,
     /// Why the last attempt brought no token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalStatus>,
@@ -122,6 +125,7 @@ impl Status {
             generation: record.map(|record| record.generation),
             intent_open: record.is_some_and(|record| record.intent.is_some()),
             unsaved: false,
+            lease_holder: None,
             refusal: None,
             captured: record
                 .map(|record| record.captured.clone())

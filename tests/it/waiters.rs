@@ -49,6 +49,7 @@ impl Kept {
         let parts = Parts {
             issuer: Arc::new(issuer::Issuer::new(&settings).unwrap()),
             store: store::open(&settings.store, &name, &metrics).await.unwrap(),
+            holder: store::Holder::named("a test"),
             settings,
         };
         let metrics = Metrics::register(&registry).unwrap();

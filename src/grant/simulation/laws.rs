@@ -17,6 +17,8 @@ use crate::store::{Record, State};
 pub(super) struct Laws {
     pub(super) broken: Option<String>,
     story: Option<String>,
+    /// Whose turn it is.
+    pub(super) who: usize,
     pub(super) notices: Vec<Notice>,
     pub(super) steps: u32,
     pub(super) starts: usize,
@@ -35,6 +37,12 @@ pub(super) struct Laws {
     /// The family of the grant that was on the shelf last.
     last: Option<usize>,
     sends: Vec<Time>,
+    /// The last refresh in calm weather.
+    pub(super) refreshed_at: Option<Time>,
+    /// The families that a last resort has ended.
+    pub(super) resorted: HashSet<usize>,
+    /// The access tokens that were handed out before.
+    published: HashSet<usize>,
     replay: Option<Replay>,
 }
 
@@ -59,7 +67,8 @@ impl Laws {
 
     pub(super) fn tell(&mut self, now: Time, what: impl FnOnce() -> String) {
         if let Some(story) = self.story.as_mut() {
-            let _ = writeln!(story, "{:>12.3} {}", now.as_secs_f64(), what());
+            let (now, who) = (now.as_secs_f64(), self.who);
+            let _ = writeln!(story, "{now:>12.3} {who}: {}", what());
         }
     }
 
@@ -79,6 +88,7 @@ impl World {
         let mono = self.clocks().mono;
         let last_resort = notices.contains(&Notice::LastResort);
         let serves = self
+            .me
             .process
             .as_ref()
             .and_then(|process| process.shown.as_ref())
@@ -88,12 +98,13 @@ impl World {
                 .break_law("a last resort while an access token lives");
         }
         let spent = self.server.is_spent(token, self.now) && !self.laws.clock_lied;
-        if spent && !last_resort {
+        if spent && !last_resort && !self.is_fleet() {
             self.laws
                 .break_law("a spent refresh token is sent outside its window");
         }
         self.laws.replay = None;
-        if self.laws.buried.contains(&self.server.family(token)) {
+        let buried = self.laws.buried.contains(&self.server.family(token));
+        if buried && !self.is_fleet() {
             self.laws.break_law("a grant is sent that was taken back");
         }
         let durable = self
@@ -104,6 +115,10 @@ impl World {
         if !durable {
             self.laws
                 .break_law("a refresh token is sent without a durable intent");
+        }
+        if self.is_fleet() && self.now < self.me.serves_until {
+            self.laws
+                .break_law("a replica that found a token asks for another");
         }
         self.check_rate();
     }
@@ -142,7 +157,7 @@ impl World {
             Settled::Imported(begun) => stored.is_some_and(|stored| stored.generation >= *begun),
             // A person may have put another grant there meanwhile.
             Settled::Revoked(_) => stored.is_some_and(|stored| {
-                let process = self.process.as_ref();
+                let process = self.me.process.as_ref();
                 let ours = process.and_then(|process| process.machine.record());
                 stored.is_tombstone() || ours.is_none_or(|it| it.generation < stored.generation)
             }),
@@ -157,11 +172,15 @@ impl World {
     /// No access token is handed out before the refresh token that came with it is durable.
     pub(super) fn check_published(&mut self, issued: &Issued) {
         let unsaved = self
+            .me
             .process
             .as_ref()
             .is_some_and(|process| process.machine.unsaved());
         let stored = self.shelf.record.as_ref();
         let access = number(&issued.value);
+        if self.is_fleet() && !self.laws.published.insert(access) {
+            return;
+        }
         let family_differs =
             |stored: usize, handed: usize| self.server.family(stored) != self.server.family(handed);
         let durable = self.laws.handed.get(&access).is_none_or(|handed| {
@@ -184,7 +203,7 @@ impl World {
         let first = record
             .and_then(|record| record.intent.as_ref())
             .is_some_and(|open| open.tries == 1);
-        if first && !self.jumped && window >= seconds(10) {
+        if first && !self.me.jumped && window >= seconds(10) {
             self.laws.replay = Some(Replay {
                 until: self.now + window / 2,
                 troubles: self.laws.troubles,
@@ -196,7 +215,7 @@ impl World {
     pub(super) fn check_rest(&mut self) {
         self.check_replay();
         let mono = self.clocks().mono;
-        let Some(process) = self.process.as_mut() else {
+        let Some(process) = self.me.process.as_mut() else {
             return;
         };
         let shown = process.shown.as_ref().filter(|shown| shown.lives(mono));
@@ -219,7 +238,7 @@ impl World {
     }
 
     fn check_kept(&mut self) {
-        let Some(process) = &self.process else {
+        let Some(process) = &self.me.process else {
             return;
         };
         let machine = &process.machine;
@@ -250,6 +269,7 @@ impl World {
 
     /// At the end: the grant lives, or it could not and everybody could see why.
     pub(super) fn judge(&mut self) {
+        self.judge_agreement();
         let Some(record) = self.shelf.record.clone() else {
             return self.laws.break_law("nothing is stored at the end");
         };
@@ -268,7 +288,7 @@ impl World {
             let told = self.laws.saw(|notice| {
                 matches!(
                     notice,
-                    Notice::IntentOpen
+                    Notice::IntentOpen(_)
                         | Notice::Unsaved(_)
                         | Notice::Failed(Class::Ambiguous, _)
                         | Notice::StoreTrouble(_)
@@ -288,6 +308,9 @@ impl World {
         if self.plan.nature.idle.is_some() && record.intent.is_some() {
             return;
         }
+        if self.laws.resorted.contains(&family) {
+            return;
+        }
         // It was revoked for a person, and the process died before it could note that.
         if self.laws.revoked.contains(&family) {
             return;
@@ -298,7 +321,7 @@ impl World {
     /// The grant was taken back, and nothing of it is served.
     fn judge_buried(&mut self) {
         let mono = self.clocks().mono;
-        let process = self.process.as_ref();
+        let process = self.me.process.as_ref();
         let knows = process.and_then(|process| process.machine.record());
         let shown = process.and_then(|process| process.shown.as_ref());
         if knows.is_some_and(Record::is_tombstone) && shown.is_some_and(|shown| shown.lives(mono)) {

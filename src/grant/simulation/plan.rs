@@ -6,6 +6,7 @@ use fastrand::Rng;
 
 use crate::config::{Lifetime, Margin, Period, RotationRule};
 use crate::grant::event::Settings;
+use crate::store::Sharing;
 
 /// Everything that is settled before a schedule begins.
 #[derive(Debug)]
@@ -150,6 +151,8 @@ fn settings(nature: &Nature, dice: &mut Rng) -> Settings {
             idle: nature.idle.map(period),
             absolute: nature.absolute.map(period),
         },
+        call: seconds(30),
+        sharing: Sharing::Exclusive,
         identity: String::from("pid 1"),
     }
 }

@@ -14,6 +14,9 @@ pub(super) fn strike(world: &mut World) {
     world.laws.troubles += 1;
     world.laws.upheavals += 1;
     match world.dice.u8(..8) {
+        // A fleet's machines sleep one by one, and two jumps that hide each other are no test.
+        0..=2 if world.is_fleet() && (world.me.jumped || world.me.process.is_none()) => {}
+        0 if world.is_fleet() => world.strike_fleet(),
         0 => sleep(world),
         1 | 2 => set_clock(world),
         3 => change_seed(world),
@@ -35,10 +38,10 @@ fn sleep(world: &mut World) {
     world
         .laws
         .tell(world.now, || format!("the machine sleeps for {slept:?}"));
-    world.laws.clock_lied |= world.jumped;
+    world.laws.clock_lied |= world.me.jumped;
     world.now += slept;
-    world.asleep += slept;
-    world.jumped = true;
+    world.me.asleep += slept;
+    world.me.jumped = true;
 }
 
 fn set_clock(world: &mut World) {
@@ -46,14 +49,14 @@ fn set_clock(world: &mut World) {
     world
         .laws
         .tell(world.now, || format!("the wall clock is set by {by:?}"));
-    world.wall_is_off += by;
+    world.me.wall_is_off += by;
     // A sleep and a clock set back look like neither, where both come between two looks; and an
     // intent from before looks younger to the next process than it is.
-    let busy = world.process.as_ref().is_none_or(|it| it.work.is_some());
+    let busy = world.me.process.as_ref().is_none_or(|it| it.work.is_some());
     let stored = world.shelf.record.as_ref();
     let open = busy || stored.is_some_and(|record| record.intent.is_some());
-    world.laws.clock_lied |= world.jumped || (by.is_negative() && open);
-    world.jumped = true;
+    world.laws.clock_lied |= world.me.jumped || (by.is_negative() && open) || world.is_fleet();
+    world.me.jumped = true;
 }
 
 /// A person logs in anew and puts the refresh token into the seed's file.
@@ -67,6 +70,7 @@ fn change_seed(world: &mut World) {
         .laws
         .tell(world.now, || format!("the seed becomes rt-{seed}"));
     world.seed_file = Some(seed);
+    world.me.seed_seen = Some(seed);
     world.event(Event::SeedChanged(token("rt", seed)));
 }
 
@@ -83,6 +87,7 @@ fn import(world: &mut World) {
     let mut record = Record::new(token("rt", begun), world.clocks().wall);
     record.generation = world.shelf.generation().map_or(1, |stored| stored + 1);
     world.shelf.record = Some(record);
+    world.let_others_look();
 }
 
 /// A person comes who takes the grant back, or puts one in.
@@ -138,7 +143,7 @@ fn enrol(world: &mut World) {
 
 /// A read of the store.
 pub(super) fn load(world: &mut World) -> Event {
-    if world.befalls(world.plan.weather.store) {
+    if world.befalls(world.plan.weather.store) || world.store_is_cut().is_some() {
         world.laws.troubles += 1;
         return Event::Loaded(Err(ErrorKind::Away));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
+use super::fleet::Way;
 use super::plan::{DAY, seconds};
+use super::process::Sent;
 use super::server::Pair;
 use super::world::{World, token};
 use crate::grant::event::Event;
@@ -56,8 +56,14 @@ const OUTAGES: [Fate; 6] = [
 
 /// The request arrives at the server, or is lost before: what the process will be told, and after
 /// how long.
-pub(super) fn arrive(world: &mut World, sent: usize, at: Timestamp) -> (Event, Duration) {
-    let fate = if let Some(outage) = world.outage() {
+pub(super) fn arrive(world: &mut World, sent: Sent) -> (Event, Duration) {
+    let Sent { token, at, .. } = sent;
+    let fate = if let Some(way) = world.server_is_cut() {
+        match way {
+            Way::There => Fate::TimesOutBefore,
+            Way::Back => Fate::TimesOutAfter,
+        }
+    } else if let Some(outage) = world.outage() {
         OUTAGES[outage]
     } else if world.befalls(world.plan.weather.wire) {
         *world.dice.choice(TROUBLES.iter()).unwrap()
@@ -76,11 +82,14 @@ pub(super) fn arrive(world: &mut World, sent: usize, at: Timestamp) -> (Event, D
     );
     world.laws.troubles += u32::from(fate != Fate::Answered);
     let now = world.now;
-    let pair = reaches.then(|| world.server.redeem(sent, now)).flatten();
+    if reaches {
+        world.check_arrival(sent);
+    }
+    let pair = reaches.then(|| world.server.redeem(token, now)).flatten();
     world
         .laws
-        .tell(now, || format!("rt-{sent}: {fate:?}, {pair:?}"));
-    if matches!(fate, Fate::FailsAfter | Fate::Cut) && pair.is_some() {
+        .tell(now, || format!("rt-{token}: {fate:?}, {pair:?}"));
+    if matches!(fate, Fate::FailsAfter | Fate::Cut) && pair.is_some() && !world.is_fleet() {
         world.expect_replay();
     }
     let delay = match fate {

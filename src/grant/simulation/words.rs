@@ -36,7 +36,7 @@ pub(super) fn heard(event: &Event) -> String {
 /// A decision for people, with the tokens of this world in clear.
 pub(super) fn told(decision: &Decision) -> String {
     match decision {
-        Decision::Refresh(token) => format!("send {}", token.expose()),
+        Decision::Refresh(token, _) => format!("send {}", token.expose()),
         Decision::Publish(issued) => {
             format!("publish {} until {:?}", issued.value.expose(), issued.ends)
         }

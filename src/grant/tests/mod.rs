@@ -1,19 +1,23 @@
 //! The state machine's stories: a clock that is handed in, a store and a server that obey.
 
+mod opening;
+mod shared;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::{
-    Decision, Event, Issued, Means, Notice, Now, Reason, Refusal, Rotation, Settings, Settled,
-    Standing,
+    Decision, Event, Issued, Means, Notice, Now, Reason, Refusal, Right, Rotation, Settings,
+    Settled, Standing,
 };
 use super::state::Machine;
 use crate::config::{Lifetime, Margin, Period, RotationRule};
 use crate::issuer::{AccessFate, Revoked};
 use crate::oauth::{Answer, Class, Expires, Failure, Tokens};
 use crate::secret::Secret;
-use crate::store::{AccessToken, ErrorKind, Intent, Record, State};
+use crate::store::memory::Ledger;
+use crate::store::{AccessToken, ErrorKind, Holder, Intent, Record, Sharing, State};
 
 /// A machine with a clock, a store that obeys, and a list of what it told.
 struct Story {
@@ -22,7 +26,19 @@ struct Story {
     stored: Option<Record>,
     /// What the next saves come to; then they succeed.
     saves: Vec<ErrorKind>,
+    /// What the next claims come to; then the ledger says.
+    claims: Vec<ErrorKind>,
+    ledger: Ledger,
+    /// The second claim fails: for another has the lease, or for the store is away.
+    fail_renewal: Option<bool>,
+    /// How long the next steps of these names take, in seconds.
+    slow: Vec<(&'static str, u64)>,
+    /// What another stores during the next slow step.
+    meddler: Option<Record>,
+    /// The steps at the store and towards the server so far.
+    steps: Vec<&'static str>,
     asked: Option<String>,
+    right: Option<Right>,
     published: Vec<Issued>,
     notices: Vec<Notice>,
     /// The tokens that the server is asked to revoke.
@@ -44,6 +60,8 @@ fn settings() -> Settings {
         default_expires_in: Some(Duration::from_secs(3600)),
         renew_floor: Duration::from_secs(30),
         lifetime: Lifetime::default(),
+        call: Duration::from_secs(30),
+        sharing: Sharing::Exclusive,
         identity: String::from("story"),
     }
 }
@@ -103,32 +121,51 @@ impl Story {
             lifetime,
             ..settings()
         };
-        let machine = Machine::new(settings, stored.clone(), 7);
-        let (saves, published, notices) = (Vec::new(), Vec::new(), Vec::new());
-        let mut story = Self {
-            machine,
-            now: start(),
-            stored,
-            saves,
-            asked: None,
-            published,
-            notices,
-            revoking: None,
-            settled: Vec::new(),
-        };
+        let mut story = Self::new(Machine::new(settings, stored.clone(), 7), stored);
         let decisions = story.machine.begin(seed.map(secret), story.now);
         story.follow(decisions);
         story
     }
 
+    fn new(machine: Machine, stored: Option<Record>) -> Self {
+        let (saves, published, notices) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            machine,
+            now: start(),
+            stored,
+            saves,
+            claims: Vec::new(),
+            ledger: Ledger::default(),
+            fail_renewal: None,
+            slow: Vec::new(),
+            meddler: None,
+            steps: Vec::new(),
+            asked: None,
+            right: None,
+            published,
+            notices,
+            revoking: None,
+            settled: Vec::new(),
+        }
+    }
+
     fn follow(&mut self, decisions: Vec<Decision>) {
         for decision in decisions {
             match decision {
-                Decision::Load => self.on(Event::Loaded(Ok(self.stored.clone()))),
+                Decision::Load => self.load(),
+                Decision::Look(known) => self.look(known),
+                Decision::Claim(ttl) => self.claim(ttl),
+                Decision::Release(lease) => {
+                    self.step("release");
+                    self.ledger.release(&lease);
+                    self.on(Event::Released);
+                }
                 Decision::Save(record, if_generation) => self.save(*record, if_generation),
-                Decision::Refresh(token) => {
+                Decision::Refresh(token, right) => {
                     assert!(self.asked.is_none(), "two requests at once");
+                    self.step("send");
                     self.asked = Some(token.expose().clone());
+                    self.right = right;
                 }
                 Decision::Revoke(refresh, access) => {
                     assert!(self.asked.is_none(), "beside a refresh");
@@ -144,11 +181,59 @@ impl Story {
         }
     }
 
+    /// A step takes as long as the story wants, and others act before it as it wants.
+    fn step(&mut self, name: &'static str) {
+        if let Some((_, seconds)) = self.slow.pop_if(|(slow, _)| *slow == name) {
+            self.let_pass(seconds);
+            self.stored = self.meddler.take().or(self.stored.take());
+        }
+        self.steps.push(name);
+    }
+
+    fn load(&mut self) {
+        self.step("load");
+        self.on(Event::Loaded(Ok(self.stored.clone())));
+    }
+
+    fn look(&mut self, known: u64) {
+        self.step("look");
+        let found = self.stored.as_ref().map(|stored| stored.generation);
+        if found == Some(known) {
+            self.on(Event::Unchanged);
+        } else {
+            self.load();
+        }
+    }
+
+    fn claim(&mut self, ttl: Duration) {
+        let again = self.steps.contains(&"claim");
+        self.step("claim");
+        match self.fail_renewal.take_if(|_| again) {
+            Some(true) => drop(
+                self.ledger
+                    .claim(&Holder::named("peer"), ttl, self.now.mono),
+            ),
+            Some(false) => self.claims.push(ErrorKind::Away),
+            None => {}
+        }
+        let claim = match self.claims.pop() {
+            Some(kind) => Err(kind),
+            None => Ok(self
+                .ledger
+                .claim(&Holder::named("story"), ttl, self.now.mono)),
+        };
+        self.on(Event::Claimed(claim));
+    }
+
     fn save(&mut self, record: Record, if_generation: Option<u64>) {
+        self.step("save");
         if let Some(kind) = self.saves.pop() {
             return self.on(Event::Saved(Err(kind)));
         }
         let found = self.stored.as_ref().map(|stored| stored.generation);
+        if found != if_generation && self.is_shared() {
+            return self.on(Event::Saved(Err(ErrorKind::Conflict)));
+        }
         assert_eq!(found, if_generation, "compare-and-swap");
         assert!(Some(record.generation) > found, "the generation grows");
         self.stored = Some(record);
@@ -166,9 +251,13 @@ impl Story {
     }
 
     fn pass(&mut self, seconds: u64) {
+        self.let_pass(seconds);
+        self.on(Event::Tick);
+    }
+
+    fn let_pass(&mut self, seconds: u64) {
         self.now.mono += Duration::from_secs(seconds);
         self.now.wall += SignedDuration::from_secs(i64::try_from(seconds).unwrap());
-        self.on(Event::Tick);
     }
 
     /// The server answers a revocation.
@@ -182,6 +271,10 @@ impl Story {
     fn outcome(&mut self) -> Result<Settled, (Reason, String)> {
         let settled = self.settled.pop().expect("it is settled");
         settled.map_err(|refusal| (refusal.reason, refusal.code))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.machine.settings.sharing == Sharing::Shared
     }
 
     fn refusal(&self) -> Option<(Reason, u64)> {
@@ -330,7 +423,7 @@ fn an_open_intent_at_the_start_waits_for_the_end_of_the_token() {
         ..record_with_token("rt-1", 20)
     };
     let mut story = Story::begin(Some(stored), None);
-    assert_eq!(story.notices, [Notice::IntentOpen, Notice::Held]);
+    assert_eq!(story.notices, [intent_open(), Notice::Held]);
     story.pass(19);
     assert!(story.asked.is_none());
     story.pass(2);
@@ -551,6 +644,10 @@ fn window(seconds: u64) -> Lifetime {
     }
 }
 
+fn intent_open() -> Notice {
+    Notice::IntentOpen(String::from("a process that was killed"))
+}
+
 /// A record whose refresh token was about to be spent so many seconds ago.
 fn with_intent(record: Record, ago: i64) -> Record {
     let intent = Intent {
@@ -604,7 +701,7 @@ fn an_open_intent_at_the_start_is_judged_by_its_age() {
         let stored = with_intent(record("rt-1"), ago);
         let story = Story::of(window(60), Some(stored), None);
         assert_eq!(story.asked.as_deref(), Some("rt-1"));
-        assert_eq!(story.notices, [Notice::IntentOpen, notice], "{ago} s ago");
+        assert_eq!(story.notices, [intent_open(), notice], "{ago} s ago");
     }
 }
 
@@ -633,7 +730,7 @@ fn where_the_token_never_changes_nothing_is_held_back() {
         Some(with_intent(record_with_token("rt-1", 20), 5)),
         None,
     );
-    assert_eq!(story.notices, [Notice::IntentOpen]);
+    assert_eq!(story.notices, [intent_open()]);
     let mut story = Story::of(never, Some(record_with_token("rt-1", 600)), None);
     story.pass(560);
     story.answer(failure(Class::Ambiguous, "cut"));
@@ -780,7 +877,7 @@ fn a_dead_grant_wakes_when_a_new_one_is_put_into_the_store() {
 fn a_grant_that_is_held_back_wakes_when_a_new_one_is_put_into_the_store() {
     let stored = with_intent(record_with_token("rt-1", 86_400), 5);
     let mut story = Story::begin(Some(stored), None);
-    assert_eq!(story.notices, [Notice::IntentOpen, Notice::Held]);
+    assert_eq!(story.notices, [intent_open(), Notice::Held]);
     let generation = story.stored().generation + 1;
     story.stored = Some(Record {
         generation,
