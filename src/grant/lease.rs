@@ -22,7 +22,7 @@ use crate::backoff::Backoff;
 use crate::store::{Claim, ErrorKind, Intent, Lease, Sharing};
 
 /// What a lease lasts beyond the token call: reading, saving, and saving again.
-const MARGIN: Duration = seconds(15);
+const MARGIN: Duration = seconds(5);
 
 /// How often a lease that somebody has is asked for.
 const WAIT: Backoff = Backoff {

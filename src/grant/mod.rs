@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::GrantName;
 use crate::store::Record;
@@ -147,6 +147,18 @@ pub enum Imported {
     Serves(Arc<Token>),
     /// It is kept, but no access token of it can be had, or not yet.
     Kept(Denied),
+}
+
+/// A store that is asked again within this time is waited for.
+const BRIEF: Duration = Duration::from_secs(4);
+
+impl Denied {
+    /// Whether it is but a moment: an engine across a network restarts, a connection breaks. Then
+    /// whoever has the time waits, and is told only if it stays so.
+    fn is_brief(&self) -> bool {
+        let soon = self.retry_after.is_some_and(|wait| wait <= BRIEF);
+        self.reason == Reason::StoreUnavailable && soon
+    }
 }
 
 impl Grant {
@@ -291,18 +303,29 @@ impl Grant {
         ask: Ask,
     ) -> Result<Arc<Token>, Denied> {
         let found = timeout_at(deadline, self.watch(floor, ask)).await;
-        found.unwrap_or_else(|_| Err(denied(Reason::TokenTimeout, "still_waiting")))
+        // What stood in the way at the end says more than that time was up.
+        let told = || answer(&self.board.borrow(), floor);
+        found
+            .ok()
+            .or_else(told)
+            .unwrap_or_else(|| Err(denied(Reason::TokenTimeout, "still_waiting")))
     }
 
     /// Asks the keeper and reads the board until it says something.
     async fn watch(&self, floor: Option<u64>, ask: Ask) -> Result<Arc<Token>, Denied> {
         let mut board = self.board.clone();
         loop {
-            if let Some(found) = answer(&board.borrow_and_update(), floor) {
-                return found;
-            }
-            self.asks.ask(ask);
-            if board.changed().await.is_err() {
+            let found = answer(&board.borrow_and_update(), floor);
+            let pause = match found {
+                Some(Err(denied)) if denied.is_brief() => denied.retry_after,
+                Some(found) => return found,
+                None => {
+                    self.asks.ask(ask);
+                    None
+                }
+            };
+            let told = timeout(pause.unwrap_or(Duration::MAX), board.changed()).await;
+            if matches!(told, Ok(Err(_))) {
                 return Err(denied(Reason::TokenTimeout, "stopping"));
             }
         }

@@ -5,7 +5,7 @@ use crate::issuer::LEASE_LOST;
 use crate::store::{Claim, Setback};
 
 /// What a lease lasts in these stories: the call's 30 s, and 15 more.
-const TTL: u64 = 45;
+const TTL: u64 = 35;
 
 impl Story {
     fn shared(stored: Option<Record>, seed: Option<&str>) -> Self {
@@ -109,7 +109,7 @@ fn a_round_looks_leases_reads_again_intends_sends_saves_and_gives_back() {
     assert_eq!(right.not_after.mono.as_secs(), TTL - 30);
     assert_eq!(
         right.not_after.wall,
-        start().wall + SignedDuration::from_secs(15)
+        start().wall + SignedDuration::from_secs(5)
     );
     story.answer(tokens("at-1", Some("rt-2"), 600));
     story.took(&["save", "release"]);
@@ -379,7 +379,7 @@ fn a_last_resort_waits_for_the_call_of_a_peer_whose_lease_was_lost() {
     story.pass(16);
     story.on(Event::Wanted);
     assert!(story.asked.is_none());
-    for _ in 0..44 {
+    for _ in 1..TTL {
         story.pass(1);
         assert!(story.asked.is_none());
     }
