@@ -32,6 +32,7 @@ use crate::oauth::{
 use crate::secret::Secret;
 use crate::tls;
 
+pub use crate::upstream::{LEASE_LOST, NotAfter};
 use credentials::Sources;
 pub use discovery::{DiscoveryError, NotFound};
 pub use document::Problem;
@@ -40,7 +41,6 @@ pub use enrolment::{Endpoints, Enrolment, EnrolmentError, Granted, Refused};
 use exchange::{Limits, Missed, Reply, exchange};
 pub use keys::KeysError;
 pub use revoke::{AccessFate, RevokeError, Revoked};
-pub use crate::upstream::{LEASE_LOST, NotAfter};
 use wires::Wires;
 
 /// One grant's authorization server.

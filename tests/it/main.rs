@@ -44,6 +44,7 @@ mod probes;
 mod readme;
 mod refresh;
 mod reload;
+mod replicas;
 mod secrets;
 mod start;
 mod stop;

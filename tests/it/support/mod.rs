@@ -11,6 +11,7 @@ pub mod golden;
 pub mod leaks;
 pub mod login;
 pub mod oidc;
+pub mod redis;
 pub mod settings;
 pub mod sidecar;
 

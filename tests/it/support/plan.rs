@@ -104,6 +104,14 @@ impl SidecarBuilder {
         self.grant(&format!("store.file.key.file = {}", quoted(path)))
     }
 
+    /// Keeps the grant in another engine: `redis = { … }`.
+    pub fn kept_in(mut self, engine: &str) -> Self {
+        let grants = self.settings.table()["grant"].as_table_mut();
+        let grant = grants.unwrap()[GRANT].as_table_mut();
+        grant.unwrap().remove("store");
+        self.grant(&format!("store.{engine}"))
+    }
+
     /// Lays a piece of TOML over the grant's table.
     pub fn grant(mut self, toml: &str) -> Self {
         self.settings.lay_grant(GRANT, toml);
