@@ -76,11 +76,11 @@ impl Login<'_> {
         // Before anybody is sent anywhere: what is obtained must find its place.
         let reach = stow::reach(self.config, name).await?;
         let (obtained, tab) = if self.options.way.device {
-            (self.by_device().await, Tab(None))
+            (Box::pin(self.by_device()).await, Tab(None))
         } else if self.options.way.paste {
-            (self.by_paste().await, Tab(None))
+            (Box::pin(self.by_paste()).await, Tab(None))
         } else {
-            self.by_browser().await?
+            Box::pin(self.by_browser()).await?
         };
         let obtained = match obtained {
             Ok(obtained) => obtained,
