@@ -9,6 +9,7 @@
 
 mod house;
 mod metrics;
+mod notify;
 mod reload;
 mod signals;
 mod workers;
@@ -17,13 +18,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Listen, ReadError};
 use crate::drain::Tasks;
 use crate::store;
 
 use house::House;
+use notify::{Phase, tell};
 use signals::{Signal, Signals};
 
 /// Why the house could not be started or reloaded.
@@ -96,6 +98,7 @@ pub struct App {
     control: Tasks,
     /// The admin side, which answers to the last.
     admin: Tasks,
+    linger: Duration,
     drain_timeout: Duration,
     proxy_address: Listen,
     admin_address: Listen,
@@ -109,7 +112,10 @@ impl App {
         let proxy = workers::bind(&config.proxy.listen, &config.proxy.socket_mode)?;
         let door = workers::bind(&config.admin.listen, &config.proxy.socket_mode)?;
         let (proxy_address, admin_address) = (workers::address(&proxy)?, workers::address(&door)?);
-        let drain_timeout = config.proxy.drain_timeout.duration();
+        let (linger, drain_timeout) = (
+            config.proxy.linger.duration(),
+            config.proxy.drain_timeout.duration(),
+        );
         let house = House::build(config, &control).await?;
         house.open_admin(door, &admin);
         house.open_workers(&proxy, &data)?;
@@ -120,6 +126,7 @@ impl App {
             data,
             control,
             admin,
+            linger,
             drain_timeout,
             proxy_address,
             admin_address,
@@ -141,9 +148,14 @@ impl App {
         self.house.reload(config, &self.control).await
     }
 
-    /// Stops accepting, lets running requests end, saves what is owed, and ends.
+    /// Lingers, stops accepting, lets running requests end, saves what is owed, and ends.
     pub async fn stop(self) {
         let _stopping = self.house.ready().block("stopping");
+        if !self.linger.is_zero() {
+            let linger = format!("{:?}", self.linger);
+            tracing::info!(linger, "asked to stop; serving on for a while");
+            sleep(self.linger).await;
+        }
         tracing::info!("stopping");
         self.data.stop();
         let begun = tokio::time::Instant::now();
@@ -181,6 +193,7 @@ pub fn run(path: PathBuf, config: Config) -> Result<(), Error> {
         let mut signals = Signals::install()?;
         let mut watch = reload::Watch::new(path, &config);
         let mut app = App::start(config).await?;
+        tell(Phase::Ready);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -190,6 +203,7 @@ pub fn run(path: PathBuf, config: Config) -> Result<(), Error> {
                 () = watch.changed() => reload::again(&mut app, &mut watch).await,
             }
         }
+        tell(Phase::Stopping);
         tokio::select! {
             () = app.stop() => {}
             () = signals.stop() => tracing::warn!("asked twice: stopped at once"),

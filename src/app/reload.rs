@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::{Instant, sleep_until};
 
+use super::notify::{Phase, tell};
 use super::{App, Error};
 use crate::config::Config;
 use crate::telemetry::chain;
@@ -84,6 +85,7 @@ fn hash(path: &Path) -> Vec<u8> {
 
 /// Reads the configuration again and takes it, or says why not and leaves what runs.
 pub(super) async fn again(app: &mut App, watch: &mut Watch) {
+    tell(Phase::Reloading);
     watch.look();
     let taken = match Config::read(&watch.path) {
         Ok(config) => {
@@ -107,4 +109,5 @@ pub(super) async fn again(app: &mut App, watch: &mut Watch) {
             );
         }
     }
+    tell(Phase::Ready);
 }

@@ -33,6 +33,8 @@ pub struct Proxy {
     pub body_timeout: Deadline,
     /// How long a connection without a request is kept open.
     pub idle_timeout: Deadline,
+    /// Time to go on serving after SIGTERM, no longer ready, before the end begins: for a service that gets the signal at the same moment.
+    pub linger: Period,
     /// Time for running requests to end after SIGTERM; what still runs then is cut.
     pub drain_timeout: Period,
 }
@@ -51,6 +53,7 @@ impl Default for Proxy {
             header_timeout: Deadline::seconds(30),
             body_timeout: Deadline::seconds(60),
             idle_timeout: Deadline::seconds(75),
+            linger: Period::seconds(0),
             drain_timeout: Period::seconds(25),
         }
     }

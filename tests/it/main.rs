@@ -46,6 +46,7 @@ mod refresh;
 mod reload;
 mod replicas;
 mod secrets;
+mod service_manager;
 mod start;
 mod stop;
 mod take_back;

@@ -103,6 +103,22 @@ async fn a_streaming_answer_is_finished_too() {
 }
 
 #[tokio::test]
+async fn it_lingers_for_a_service_that_ends_at_the_same_time() {
+    let (issuer, api) = world().await;
+    let plan = Sidecar::between(&issuer, &api).config("proxy.linger = '2s'");
+    let mut sidecar = plan.start().await;
+    let asked = Instant::now();
+    sidecar.signal(Signal::Term);
+    sidecar
+        .logged(|event| event.message.starts_with("asked to stop"))
+        .await;
+    assert_eq!(sidecar.ask("/readyz").await.status, 503);
+    assert_eq!(sidecar.get("/").await.status, 200, "a new connection too");
+    assert_eq!(sidecar.wait_exit().await, Some(0));
+    assert!(asked.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test]
 async fn what_runs_for_too_long_is_cut() {
     let (issuer, api) = world().await;
     api.on("/for-ever", Reply::silence());
