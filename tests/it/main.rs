@@ -20,6 +20,7 @@ mod support;
 mod cli;
 mod config;
 mod crash;
+mod deploy;
 mod disk;
 mod expiry;
 mod hardening;
