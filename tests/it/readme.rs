@@ -171,7 +171,13 @@ fn its_two_commands_exist() {
     );
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(manifest.contains("name = \"demo\"\npath = \"tests/demo/main.rs\""));
-    for script in ["tests/run", "tests/e2e/kubernetes", ".ci/run"] {
+    for script in [
+        "tests/run",
+        "tests/image",
+        "tests/e2e/kubernetes",
+        "tests/e2e/sidecar",
+        ".ci/run",
+    ] {
         let checked = Command::new("bash")
             .arg("-n")
             .arg(root().join(script))
