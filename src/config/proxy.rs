@@ -31,6 +31,8 @@ pub struct Proxy {
     pub header_timeout: Deadline,
     /// Time between two pieces of a request's body; longer is answered with 408.
     pub body_timeout: Deadline,
+    /// How long a client that has ended its own side may wait in silence for its answer; it is most likely gone.
+    pub half_close_timeout: Deadline,
     /// How long a connection without a request is kept open.
     pub idle_timeout: Deadline,
     /// Time to go on serving after SIGTERM, no longer ready, before the end begins: for a service that gets the signal at the same moment.
@@ -52,6 +54,7 @@ impl Default for Proxy {
             max_concurrent_streams: 200,
             header_timeout: Deadline::seconds(30),
             body_timeout: Deadline::seconds(60),
+            half_close_timeout: Deadline::seconds(5),
             idle_timeout: Deadline::seconds(75),
             linger: Period::seconds(0),
             drain_timeout: Period::seconds(25),

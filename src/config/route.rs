@@ -53,6 +53,9 @@ pub struct Route {
     /// Time between two pieces of the answer's body; longer cuts the answer.
     #[serde(default = "body_timeout")]
     pub body_timeout: Deadline,
+    /// How old a stream or an upgraded connection may become, whose token may have ended meanwhile. Absent: no limit.
+    #[serde(default)]
+    pub max_stream_age: Option<Period>,
     /// Connections to the upstream that are kept for the next call.
     #[serde(default)]
     pub pool: Pool,

@@ -25,6 +25,7 @@ pub(super) fn check(at: &Path, proxy: &Proxy, findings: &mut Findings<'_>) {
     for (key, deadline) in [
         ("header_timeout", proxy.header_timeout),
         ("body_timeout", proxy.body_timeout),
+        ("half_close_timeout", proxy.half_close_timeout),
         ("idle_timeout", proxy.idle_timeout),
     ] {
         super::deadline(&at.key(key), deadline, findings);

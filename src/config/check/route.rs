@@ -132,6 +132,9 @@ fn times(at: &Path, route: &Route, findings: &mut Findings<'_>) {
         findings,
     );
     super::deadline(&at.key("body_timeout"), route.body_timeout, findings);
+    if let Some(age) = route.max_stream_age {
+        super::period(&at.key("max_stream_age"), age, findings);
+    }
     let pool = at.key("pool");
     super::deadline(&pool.key("idle_timeout"), route.pool.idle_timeout, findings);
     super::deadline(&pool.key("max_age"), route.pool.max_age, findings);
