@@ -16,10 +16,10 @@ use super::progress::Progress;
 use super::{Outcome, SendBody, SendError, Usage, Wire};
 use crate::drain::Tasks;
 
-/// Windows: an answer that nobody reads takes a sixteenth of the connection's, so that its
-/// neighbours still move.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 16 * STREAM_WINDOW;
+/// Windows: the connection's has room for as many answers that nobody reads as servers commonly
+/// allow streams, so that their neighbours still move. What one of them takes is its stream's.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
 
 /// Bytes of a request that may wait in one stream.
 const SEND_BUFFER: usize = 256 * 1024;
@@ -73,6 +73,7 @@ impl<B: SendBody> Channel<B> {
             .await?;
         tasks.spawn("upstream connection", async move {
             if let Err(error) = conn.await {
+                let error = crate::telemetry::chain(&error);
                 tracing::debug!(%error, "an upstream connection broke");
             }
         });
