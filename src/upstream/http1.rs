@@ -10,6 +10,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::expect::{self, Word};
 use super::idle::Reusable;
 use super::outgoing::Outgoing;
 use super::progress::Progress;
@@ -29,6 +30,8 @@ pub(super) struct Connection<B> {
     opened: Instant,
     progress: Arc<Progress>,
     usage: Usage,
+    /// What the body of the call that runs waits for.
+    word: Option<Word>,
 }
 
 impl<B: SendBody> Connection<B> {
@@ -62,20 +65,26 @@ impl<B: SendBody> Connection<B> {
             opened: Instant::now(),
             progress,
             usage: Usage::First,
+            word: None,
         })
     }
 
     /// Sends one call. What was not written comes back with the outcome.
     pub(super) async fn call(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
     ) -> Outcome<Response<Incoming>, Request<B>> {
         let usage = std::mem::replace(&mut self.usage, Usage::Again);
         self.progress.begun();
-        let request = request.map(|body| Outgoing::new(body, &self.progress));
+        let (word, leave) = expect::expected(&mut request, &self.progress).unzip();
+        self.word = word;
+        let request = request.map(|body| Outgoing::new(body, &self.progress).after(leave));
         match self.send.try_send_request(request).await {
             Ok(response) => {
                 self.progress.answered();
+                if let Some(word) = &self.word {
+                    word.answered(response.status());
+                }
                 if framing::is_plain(response.headers()) {
                     Outcome::Done(response)
                 } else {
@@ -95,6 +104,11 @@ impl<B> Connection<B> {
     /// Whether it has carried a call before.
     pub(super) fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// True when it can take no more calls, since the last one's body was never asked for.
+    pub(super) fn keeps_body_back(&self) -> bool {
+        self.word.as_ref().is_some_and(Word::keeps_back)
     }
 
     /// True when it can take the next call at once.

@@ -15,6 +15,7 @@ mod answer;
 mod dial;
 mod error;
 mod exchange;
+mod expect;
 mod framing;
 mod http1;
 mod http2;

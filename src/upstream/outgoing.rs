@@ -2,12 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::SendBody;
+use super::expect::Leave;
 use super::progress::Progress;
+
+/// Why a body did not come to its end, in whoever's words.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body that tells a [`Progress`] when it has handed something out.
 #[derive(Debug)]
@@ -15,6 +20,7 @@ pub(super) struct Outgoing<B> {
     // Empty only after `into_inner`.
     body: Option<B>,
     progress: Arc<Progress>,
+    leave: Option<Leave>,
 }
 
 impl<B> Outgoing<B> {
@@ -22,7 +28,14 @@ impl<B> Outgoing<B> {
         Self {
             body: Some(body),
             progress: Arc::clone(progress),
+            leave: None,
         }
+    }
+
+    /// The same, nothing of which is asked for before it has leave.
+    pub(super) fn after(mut self, leave: Option<Leave>) -> Self {
+        self.leave = leave;
+        self
     }
 
     /// The body, untouched; nothing only if it was taken before.
@@ -40,18 +53,23 @@ impl<B> Drop for Outgoing<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
+impl<B: SendBody> Body for Outgoing<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(leave) = &mut self.leave {
+            let wanted = ready!(leave.poll(cx));
+            self.leave = None;
+            wanted.inspect_err(|_| self.body = None)?;
+        }
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let frame = Pin::new(body).poll_frame(cx);
+        let frame = Pin::new(body).poll_frame(cx).map_err(Into::into);
         if frame.is_pending() {
             self.progress.awaited();
         } else {

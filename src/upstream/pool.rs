@@ -112,7 +112,7 @@ impl<B: SendBody> Own<B> {
     fn give_back(self) {
         if self.connection.is_ready() {
             self.pool.put(self.connection);
-        } else if self.connection.is_open() {
+        } else if self.connection.is_open() && !self.connection.keeps_body_back() {
             // The answer came before the request's end; rare, so a task is no cost.
             let tasks = self.pool.tasks.clone();
             tasks.spawn("upstream settling", self.settle());

@@ -62,6 +62,11 @@ impl Progress {
         self.turn.store(NOT, Relaxed);
     }
 
+    /// True once the answer of the call that runs has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Relaxed)
+    }
+
     /// True if the answer was found to be too late.
     pub(super) fn was_late(&self) -> bool {
         self.late.load(Relaxed)
