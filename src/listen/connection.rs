@@ -40,10 +40,11 @@ const USUAL_HEADERS: usize = 100;
 /// The least that hyper's read buffer must be able to hold, and what we let it hold for bodies.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// Windows of HTTP/2: one stream that is not read takes an eighth of the connection's, so that
-/// its neighbours still move.
+/// The window of a stream of HTTP/2: what a body takes that the upstream does not read.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 8 * STREAM_WINDOW;
+
+/// The greatest window that HTTP/2 has (RFC 9113 §6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// Bytes of answers that may wait in one stream of HTTP/2.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -103,8 +104,9 @@ async fn begun<H>(
     outcome.map_err(|_| Closed::Error)
 }
 
-async fn http1<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) -> Closed {
+async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) -> Closed {
     let limits = &site.limits;
+    wire.keep_end(limits.half_close_timeout);
     let mut builder = http1::Builder::new();
     builder
         // hyper's timer is one allocation and one timer operation per request; ours is in `pulse`.
@@ -141,7 +143,7 @@ async fn http2<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) 
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(limits.max_concurrent_streams))
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
@@ -164,12 +166,18 @@ async fn http2<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) 
     closed
 }
 
-/// Answers one request; while its answer's body lives, the connection is noted as busy.
-async fn answer<H: Handler>(
+/// Room for all streams at once, so that those that nobody reads do not stop the others.
+fn connection_window(streams: u32) -> u32 {
+    STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
+}
+
+/// Answers one request; while its answer's body lives, the connection is noted as busy. It is so
+/// from now on and not from the first poll, before which hyper looks whether the client is there.
+fn answer<H: Handler>(
     request: Request<Incoming>,
     pulse: &Arc<Pulse>,
     site: &Site<H>,
-) -> Result<Response<Outbound<H::Body>>, Hangup> {
+) -> impl Future<Output = Result<Response<Outbound<H::Body>>, Hangup>> {
     let flight = pulse.request();
     let Limits {
         max_body,
@@ -177,8 +185,10 @@ async fn answer<H: Handler>(
         ..
     } = site.limits;
     let request = request.map(|body| Inbound::new(body, max_body, body_timeout, Arc::clone(pulse)));
-    let response = site.handler.handle(request).await?;
-    Ok(response.map(|body| Outbound::new(body, flight)))
+    async move {
+        let response = site.handler.handle(request).await?;
+        Ok(response.map(|body| Outbound::new(body, flight)))
+    }
 }
 
 /// Lets hyper speak until it is done or something is `over`; when the house stops, asks it

@@ -34,6 +34,9 @@ impl Inbound {
         timeout: Option<Duration>,
         pulse: Arc<Pulse>,
     ) -> Self {
+        if !body.is_end_stream() {
+            pulse.receives();
+        }
         Self {
             body,
             patience: Patience::new(timeout),
@@ -76,10 +79,14 @@ impl Body for Inbound {
         let outcome = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(None) => {
                 this.ended = true;
+                this.pulse.received();
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Ok(frame))) => {
                 this.patience.restored();
+                if this.body.is_end_stream() {
+                    this.pulse.received();
+                }
                 this.counted(frame)
             }
             Poll::Ready(Some(Err(error))) => Err(InboundError::of(error)),
@@ -88,6 +95,7 @@ impl Body for Inbound {
         };
         if outcome.is_err() {
             this.ended = true;
+            this.pulse.received();
             this.pulse.left_unread();
         }
         Poll::Ready(Some(outcome))
@@ -106,6 +114,7 @@ impl Drop for Inbound {
     fn drop(&mut self) {
         if !self.is_end_stream() {
             self.pulse.left_unread();
+            self.pulse.received();
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct Limits {
     pub(super) max_body: u64,
     pub(super) max_concurrent_streams: u32,
     pub(super) body_timeout: Option<Duration>,
+    pub(super) half_close_timeout: Option<Duration>,
     pub(super) timeouts: Timeouts,
 }
 
@@ -32,6 +33,7 @@ impl From<&config::Proxy> for Limits {
             max_body: proxy.max_body.map_or(u64::MAX, config::Size::bytes),
             max_concurrent_streams: proxy.max_concurrent_streams,
             body_timeout,
+            half_close_timeout: proxy.half_close_timeout.duration(),
             timeouts: Timeouts {
                 header: proxy.header_timeout.duration(),
                 idle: proxy.idle_timeout.duration(),

@@ -38,6 +38,8 @@ pub(super) struct Pulse {
     stalled_since: AtomicU64,
     /// Whether a request's body was left unread.
     unread: AtomicBool,
+    /// Whether a request's body still comes.
+    receiving: AtomicBool,
 }
 
 /// Milliseconds since `start` that are never reached.
@@ -61,6 +63,7 @@ impl Pulse {
             head_since: AtomicU64::new(NEVER),
             stalled_since: AtomicU64::new(NEVER),
             unread: AtomicBool::new(false),
+            receiving: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +98,22 @@ impl Pulse {
     /// Notes that a request's body was left unread, so that its rest may still be under way.
     pub(super) fn left_unread(&self) {
         self.unread.store(true, Relaxed);
+    }
+
+    /// Notes that a request has a body that still comes.
+    pub(super) fn receives(&self) {
+        self.receiving.store(true, Relaxed);
+    }
+
+    /// Notes that nothing more of a request's body is asked for.
+    pub(super) fn received(&self) {
+        self.receiving.store(false, Relaxed);
+    }
+
+    /// True while a request runs that has come whole: over HTTP/1.1 nothing more need be read
+    /// for it.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.running.load(Relaxed) > 0 && !self.receiving.load(Relaxed)
     }
 
     /// True if some request's body was left unread.

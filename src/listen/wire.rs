@@ -1,14 +1,17 @@
 //! A connection from the service, as hyper sees it.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::metrics::Open;
 use super::pulse::Pulse;
@@ -27,7 +30,23 @@ pub(super) struct Wire {
     stream: Stream,
     replay: Bytes,
     pulse: Arc<Pulse>,
+    /// What is done about a client that ends its own side while it waits for an answer.
+    end: End,
     _admission: (OwnedSemaphorePermit, Open),
+}
+
+/// Whether hyper is told at once that the client has ended its own side.
+#[derive(Debug)]
+enum End {
+    /// It is.
+    Told,
+    /// It is not while the client waits for an answer and not so much time passes in silence.
+    Kept(Option<Duration>),
+    /// The end has come.
+    Found {
+        silence: Option<Duration>,
+        timer: Option<Pin<Box<Sleep>>>,
+    },
 }
 
 impl Wire {
@@ -41,6 +60,7 @@ impl Wire {
             stream,
             replay: Bytes::new(),
             pulse,
+            end: End::Told,
             _admission: (permit, open),
         }
     }
@@ -50,11 +70,46 @@ impl Wire {
         self.replay = bytes;
     }
 
-    fn noted(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Keeps it from hyper for so long, or for ever, that the client has ended its own side while
+    /// it waits for an answer.
+    ///
+    /// A client that is gone looks the same as one that has nothing more to ask and still
+    /// listens (RFC 9112 §9.6), until it is sent something. hyper would either give up both at
+    /// once or keep the calls of both; so it is told when nothing could be written for a while.
+    pub(super) fn keep_end(&mut self, silence: Option<Duration>) {
+        self.end = End::Kept(silence);
+    }
+
+    /// What a read that found the end comes to.
+    fn ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let End::Kept(silence) = self.end {
+            let timer = silence.map(|silence| Box::pin(sleep(silence)));
+            self.end = End::Found { silence, timer };
+        }
+        let End::Found { timer, .. } = &mut self.end else {
+            return Poll::Ready(Ok(()));
+        };
+        if !self.pulse.awaits_answer() {
+            return Poll::Ready(Ok(()));
+        }
+        match timer {
+            Some(timer) => timer.as_mut().poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+
+    fn noted(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if outcome.is_pending() {
             self.pulse.stalled();
         } else {
             self.pulse.written();
+            if let End::Found {
+                silence: Some(silence),
+                timer: Some(timer),
+            } = &mut self.end
+            {
+                timer.as_mut().reset(Instant::now() + *silence);
+            }
         }
         outcome
     }
@@ -88,11 +143,15 @@ impl AsyncRead for Wire {
             buf.put_slice(&this.replay.split_to(count));
             return Poll::Ready(Ok(()));
         }
+        if let End::Found { .. } = this.end {
+            return this.ended(cx);
+        }
         let before = buf.filled().len();
         ready!(each!(this, stream => stream.poll_read(cx, buf)))?;
-        if buf.filled().len() > before {
-            this.pulse.read();
+        if buf.filled().len() == before && buf.remaining() > 0 {
+            return this.ended(cx);
         }
+        this.pulse.read();
         Poll::Ready(Ok(()))
     }
 }
@@ -121,6 +180,12 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let End::Found { .. } = self.end
+            && !self.pulse.awaits_answer()
+        {
+            // The answer is out, and hyper waits to be told that there is something to read.
+            cx.waker().wake_by_ref();
+        }
         each!(self, stream => stream.poll_flush(cx))
     }
 
