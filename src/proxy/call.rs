@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::Answer;
+use super::age::Age;
 use super::headers;
 use super::held::Held;
 use super::outbound::{Outbound, Visit};
@@ -18,6 +19,7 @@ use super::reply::Fault;
 use super::route::Lane;
 use super::tunnel;
 use crate::body::{Peeked, peek};
+use crate::config::Period;
 use crate::drain::Tasks;
 use crate::grant::Token;
 use crate::listen::{Inbound, InboundError};
@@ -31,6 +33,10 @@ pub(super) struct Call<'a> {
     held: Held,
     /// The protocol that the caller asks to change to, and its side of the change.
     upgrade: Option<(HeaderValue, OnUpgrade)>,
+    /// Whether the caller waits to be told before it sends the body.
+    expects: bool,
+    /// The version of HTTP that the caller speaks.
+    spoken: Version,
 }
 
 /// Which try of the same sending it is.
@@ -70,6 +76,7 @@ impl<'a> Call<'a> {
         let asked = headers::asked_upgrade(&head);
         let upgrade = asked.zip(head.extensions.remove::<OnUpgrade>());
         headers::strip_request(&mut head.headers, &route.credential);
+        let expects = headers::expects_continue(&mut head);
         if head.version == Version::HTTP_2 {
             headers::join_cookies(&mut head.headers);
         }
@@ -77,13 +84,20 @@ impl<'a> Call<'a> {
             headers::mark_upgrade(&mut head.headers, protocol.clone());
         }
         route.dress(&mut head.headers);
+        let spoken = head.version;
+        let content = Held::new(body, route);
+        if spoken == Version::HTTP_2 && headers::make_room_for_trailers(&mut head.headers) {
+            content.expect_trailers();
+        }
         head.uri = Uri::from_parts(target).map_err(|_| Fault::BadRequest("a malformed path"))?;
         head.version = Version::HTTP_11;
         Ok(Self {
             lane,
             head,
-            held: Held::new(body, route),
+            held: content,
             upgrade,
+            expects,
+            spoken,
         })
     }
 
@@ -126,7 +140,9 @@ impl<'a> Call<'a> {
         let Some(body) = self.held.send() else {
             return Err(SendError::Malformed(None));
         };
-        self.held.warm().await;
+        if !self.expects {
+            self.held.warm().await;
+        }
         let mut request = Request::new(body);
         request.method_mut().clone_from(&self.head.method);
         request.uri_mut().clone_from(&self.head.uri);
@@ -204,7 +220,14 @@ impl<'a> Call<'a> {
             return None;
         }
         let deadline = visit.arrived + route.settings.token_wait.duration();
-        route.grant.newer_than(token, deadline).await
+        // An upstream that answers early is still being sent the body. It must not run beyond
+        // what is kept while we wait, or the call could neither be sent anew nor passed back.
+        self.held.pause();
+        let newer = route.grant.newer_than(token, deadline).await;
+        if newer.is_none() {
+            self.held.resume();
+        }
+        newer
     }
 
     /// The answer on its way back to the caller.
@@ -225,14 +248,26 @@ impl<'a> Call<'a> {
             && let Some((_, caller)) = self.upgrade
         {
             let upstream = hyper::upgrade::on(&mut answer);
-            tasks.spawn("tunnel", tunnel::join(caller, upstream));
+            let limit = self.lane.route.settings.max_stream_age;
+            let limit = limit.map(Period::duration);
+            tasks.spawn("tunnel", tunnel::join(caller, upstream, limit));
+        }
+        let unasked = self.expects && self.held.is_unasked();
+        if unasked && self.spoken == Version::HTTP_11 && status.as_u16() >= 400 {
+            // The caller may send the body after this or not; nothing can follow it here.
+            headers::close_after(answer.headers_mut());
         }
         let (head, body) = answer.into_parts();
+        let limit = self.lane.route.settings.max_stream_age;
+        let age = limit.map(|limit| Age::new(limit.duration(), &head.headers));
         let body = match last {
             None => peek(body).await,
             Some(last) => Peeked::holding(last, body),
         };
-        Ok(Response::from_parts(head, Outbound::upstream(read, body)))
+        Ok(Response::from_parts(
+            head,
+            Outbound::upstream(read, body).ageing(age),
+        ))
     }
 }
 

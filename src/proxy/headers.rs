@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::Authority;
@@ -34,6 +35,9 @@ fn admit_target(parts: &Parts) -> Result<(), Fault> {
         Some(authority) if authority.as_str().contains('@') => {
             Err(Fault::BadRequest("a user's name in its target"))
         }
+        Some(authority) if !has_port_of_digits(authority) => {
+            Err(Fault::BadRequest("a port that is no number in its target"))
+        }
         _ => Ok(()),
     }
 }
@@ -53,7 +57,7 @@ fn admit_host(parts: &Parts) -> Result<(), Fault> {
         return Ok(());
     };
     let parsed = Authority::try_from(host.as_bytes()).ok();
-    let parsed = parsed.filter(|host| !host.as_str().contains('@'));
+    let parsed = parsed.filter(|host| !host.as_str().contains('@') && has_port_of_digits(host));
     let parsed = parsed.ok_or(Fault::BadRequest("a malformed `Host`"))?;
     let other = parts
         .uri
@@ -63,6 +67,12 @@ fn admit_host(parts: &Parts) -> Result<(), Fault> {
         return Err(Fault::BadRequest("`Host` and `:authority` differ"));
     }
     Ok(())
+}
+
+/// True unless what stands where the port does is none (RFC 3986 §3.2.3), which the library takes.
+fn has_port_of_digits(authority: &Authority) -> bool {
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+    port.is_none_or(|port| port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// At most one transfer coding, and that is plain `chunked` (RFC 9112 §6.1): any list that merely
@@ -115,6 +125,16 @@ fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|name| !name.is_empty())
+}
+
+/// True for a caller that waits to be told before it sends the body (RFC 9110 §10.1.1). One that
+/// speaks HTTP/1.0 does not know what it says, and the word goes no further.
+pub(super) fn expects_continue(parts: &mut Parts) -> bool {
+    if parts.version == Version::HTTP_10 {
+        parts.headers.remove(EXPECT);
+    }
+    let expectation = parts.headers.get(EXPECT);
+    expectation.is_some_and(|word| word.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Takes off what is meant for this hop only: the fields that `Connection` names, and the known ones.
@@ -173,6 +193,16 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// True if trailers are announced. A length that is declared beside them, as HTTP/2 can, leaves
+/// them no place in HTTP/1.1, and is taken off.
+pub(super) fn make_room_for_trailers(headers: &mut HeaderMap) -> bool {
+    let announced = headers.contains_key(TRAILER);
+    if announced {
+        headers.remove(CONTENT_LENGTH);
+    }
+    announced
+}
+
 /// Strips a request's trailers: no credential, no framing and no routing comes after the body
 /// (RFC 9110 §6.5.1).
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential: &HeaderName) {
@@ -206,6 +236,11 @@ pub(super) fn strip_request(headers: &mut HeaderMap, credential: &HeaderName) {
 pub(super) fn mark_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol);
+}
+
+/// Says that the connection ends with this answer.
+pub(super) fn close_after(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Strips an answer's head for its way back. A 101 is let through only if it was asked for, to

@@ -35,10 +35,15 @@ pub(super) struct Source {
     ahead: Option<Result<Frame<Bytes>, Unsendable>>,
     /// How many more bytes may be kept; nothing: more came than may be, and none are.
     room: Option<usize>,
+    /// Whether the caller was asked for anything of it.
+    asked: bool,
     ended: bool,
     fault: Option<InboundError>,
     /// Counts the sendings; an [`Outgoing`] of an earlier one reads nothing any more.
     sending: u32,
+    ending: Ending,
+    /// Whether the sending that runs may read on.
+    turn: Turn,
     /// Who waits for more. A later sending tells it that it waits in vain, or its connection
     /// would stay open until the upstream ends it.
     waiting: Option<Waker>,
@@ -46,6 +51,24 @@ pub(super) struct Source {
     credential: HeaderName,
     /// Counts the bytes as they come.
     bytes: IntCounter,
+}
+
+/// What may stand behind a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Nothing, where its length is known.
+    Plain,
+    /// Trailers, whatever is known of its length.
+    Trailers,
+}
+
+/// Whether a sending may read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It reads as fast as it can send.
+    Reads,
+    /// Its answer rejects the token; whether it is sent anew is not decided yet.
+    Waits,
 }
 
 impl Held {
@@ -60,13 +83,24 @@ impl Held {
             trailers: None,
             ahead: None,
             room: Some(route.settings.replay_max.len()),
+            asked: false,
             ended: false,
             fault: None,
             sending: 0,
+            ending: Ending::Plain,
+            turn: Turn::Reads,
             waiting: None,
             credential: route.credential.clone(),
             bytes: route.metrics.request_bytes.clone(),
         })))
+    }
+
+    /// Trailers may follow it: HTTP/2 can have them behind a declared length, HTTP/1.1 only behind
+    /// a body of unknown length.
+    pub(super) fn expect_trailers(&self) {
+        if let Self::Some(source) = self {
+            lock(source).ending = Ending::Trailers;
+        }
     }
 
     /// The body for one sending, from its beginning. Nothing when its beginning is no longer kept.
@@ -80,6 +114,7 @@ impl Held {
             return None;
         }
         held.sending += 1;
+        held.turn = Turn::Reads;
         let sending = held.sending;
         let waiting = held.waiting.take();
         drop(held);
@@ -112,6 +147,34 @@ impl Held {
         .await;
     }
 
+    /// Lets the sending that runs read no further, so that what is kept stays the whole beginning
+    /// until it is known whether it is sent anew.
+    pub(super) fn pause(&self) {
+        if let Self::Some(source) = self {
+            lock(source).turn = Turn::Waits;
+        }
+    }
+
+    /// Lets the sending that runs read on: it is the only one.
+    pub(super) fn resume(&self) {
+        let Self::Some(source) = self else { return };
+        let mut held = lock(source);
+        held.turn = Turn::Reads;
+        let waiting = held.waiting.take();
+        drop(held);
+        if let Some(reader) = waiting {
+            reader.wake();
+        }
+    }
+
+    /// True for a body of which the caller was asked nothing.
+    pub(super) fn is_unasked(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Some(source) => !lock(source).asked,
+        }
+    }
+
     /// True when it can be sent again from its beginning.
     pub(super) fn replayable(&self) -> bool {
         match self {
@@ -137,8 +200,11 @@ fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
 }
 
 impl Source {
-    /// The whole body's length, if it is known: what is kept and what is still to come.
+    /// The whole body's length, if it is known and may be told: what is kept and what is still to come.
     fn length(&self) -> Option<u64> {
+        if self.ending == Ending::Trailers {
+            return None;
+        }
         let kept: u64 = self.kept.iter().map(|chunk| chunk.len() as u64).sum();
         let rest = self.inbound.size_hint().exact();
         rest.map(|rest| rest.saturating_add(kept))
@@ -173,6 +239,7 @@ impl Source {
             let trailers = self.trailers.clone();
             return Poll::Ready(trailers.map(Frame::trailers).map(Ok));
         }
+        self.asked = true;
         let frame = match Pin::new(&mut self.inbound).poll_frame(cx) {
             Poll::Pending => {
                 self.waiting = Some(cx.waker().clone());
@@ -240,6 +307,10 @@ impl Reader {
         }
         if self.trailers == Trailers::Given {
             return Poll::Ready(None);
+        }
+        if held.turn == Turn::Waits {
+            held.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         let frame = if let Some(chunk) = held.kept.get(self.next) {
             self.next += 1;

@@ -8,6 +8,7 @@
 //! What always holds: nothing is forwarded without a credential; a call is sent at most once more
 //! after a rejection; the caller's own credential never reaches an upstream.
 
+mod age;
 mod call;
 mod headers;
 mod held;

@@ -1,5 +1,6 @@
 //! An answer on its way back: its body, and what is counted when it has ended.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::age::Age;
 use super::metrics::{Metrics, RouteMetrics};
 use super::reply::Fault;
 use super::route::Route;
@@ -23,6 +25,7 @@ pub struct Outbound(Box<Inner>);
 
 struct Inner {
     content: Content,
+    age: Option<Age>,
     measure: Option<Measure>,
 }
 
@@ -41,13 +44,22 @@ impl Outbound {
         Self::new(Content::Upstream(read, rest))
     }
 
+    /// The same, no older than this.
+    pub(super) fn ageing(mut self, age: Option<Age>) -> Self {
+        self.0.age = age;
+        self
+    }
+
     fn text(text: Bytes) -> Self {
         Self::new(Content::Text(Some(text)))
     }
 
     fn new(content: Content) -> Self {
-        let measure = None;
-        Self(Box::new(Inner { content, measure }))
+        Self(Box::new(Inner {
+            content,
+            age: None,
+            measure: None,
+        }))
     }
 
     fn measured(mut self, measure: Option<Measure>) -> Self {
@@ -56,19 +68,53 @@ impl Outbound {
     }
 }
 
+/// Why an answer's body goes no further.
+#[derive(Debug)]
+pub enum Broken {
+    /// It came no further.
+    Upstream(AnswerError),
+    /// It lasted longer than the route allows.
+    Old,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Upstream(_) => "the upstream's answer broke off",
+            Self::Old => "the answer lasted longer than `max_stream_age`",
+        })
+    }
+}
+
+impl std::error::Error for Broken {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Upstream(error) => Some(error),
+            Self::Old => None,
+        }
+    }
+}
+
 impl Body for Outbound {
     type Data = Bytes;
-    type Error = AnswerError;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let inner = &mut *self.0;
+        if let Some(age) = &mut inner.age
+            && let Poll::Ready(end) = age.poll(cx)
+        {
+            // The upstream's side ends now, and not when the reader has heard of it.
+            inner.content = Content::Text(None);
+            return Poll::Ready(end);
+        }
         let frame = match &mut inner.content {
             Content::Upstream(read, rest) => match read.take() {
                 Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
-                None => Pin::new(rest).poll_frame(cx),
+                None => Pin::new(rest).poll_frame(cx).map_err(Broken::Upstream),
             },
             Content::Text(text) => Poll::Ready(text.take().map(Frame::data).map(Ok)),
         };
@@ -81,6 +127,9 @@ impl Body for Outbound {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.0.age.as_ref().is_some_and(Age::has_ended) {
+            return true;
+        }
         match &self.0.content {
             Content::Upstream(read, rest) => read.is_none() && rest.is_end_stream(),
             Content::Text(text) => text.is_none(),
