@@ -224,6 +224,7 @@ impl<H: Handler> Shared<H> {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
                 let served = builder
                     .max_concurrent_streams(1000)
+                    .max_header_list_size(256 * 1024)
                     .serve_connection(stream, service);
                 let mut served = std::pin::pin!(served);
                 tokio::select! {

@@ -10,7 +10,7 @@ use super::{Raw, lanes, status};
 use crate::practice::{Issuer, RawBackend, Step};
 
 /// Heads and bodies that are refused: nothing of them may reach the upstream.
-const REFUSED: [(&str, u16); 52] = [
+const REFUSED: [(&str, u16); 84] = [
     // Two framings, or one that is not plain.
     (
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: cow, chunked\r\n\r\n0\r\n\r\n",
@@ -136,6 +136,77 @@ const REFUSED: [(&str, u16); 52] = [
     ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
     ("GET / HTTP/1.1\r\nHost: me@a\r\n\r\n", 400),
     ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+    // Codings that another parser might take for the one.
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\x0b\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\0\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\r\n: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nX: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: xchunked\r\n\r\na",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: identity\r\n\r\na",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n 2\r\n\r\nab",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\x0b\r\n\r\na",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 01\r\nContent-Length: 2\r\n\r\nab",
+        400,
+    ),
+    // Names.
+    ("GET / HTTP/1.1\r\nHost: a\r\nX(Y): 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\n\"X\": 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX@Y: 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX\x7f: 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\n\u{e9}: 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: a\x7fb\r\n\r\n", 400),
+    // Hosts and targets.
+    ("GET / HTTP/1.1\r\nHost: a\0\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: http://a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a?b\r\n\r\n", 400),
+    ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET http://evil.example/x HTTP/1.1\r\n\r\n", 400),
+    (
+        "GET http://evil.example/x HTTP/1.1\r\nHost: a\r\nHost: evil.example\r\n\r\n",
+        400,
+    ),
+    ("GET /\x0b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET /a\rb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400),
+    ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400),
+    ("\x16\x03\x01\x02\0\x01\0\x01\x7c\x03\x03\r\n\r\n", 400),
 ];
 
 #[tokio::test]
@@ -153,7 +224,7 @@ async fn what_http_forbids_is_refused_and_reaches_nobody() {
 }
 
 /// Bodies whose framing goes wrong in the middle: 400, and the upstream never sees an end.
-const BROKEN_CHUNKS: [&str; 13] = [
+const BROKEN_CHUNKS: [&str; 25] = [
     "x\r\na\r\n0\r\n\r\n",
     "-1\r\na\r\n0\r\n\r\n",
     "+1\r\na\r\n0\r\n\r\n",
@@ -167,6 +238,18 @@ const BROKEN_CHUNKS: [&str; 13] = [
     "ffffffffffffffff1\r\na\r\n0\r\n\r\n",
     "1\r\na\r\n0\r\nX : y\r\n\r\n",
     "1 2\r\na\r\n0\r\n\r\n",
+    "1;a\rb\r\na\r\n0\r\n\r\n",
+    "1;a\0\r\na\r\n\0\r\n\r\n",
+    "1\r\r\na\r\n0\r\n\r\n",
+    "1\ra\r\n0\r\n\r\n",
+    "10000000000000001\r\na\r\n0\r\n\r\n",
+    "1_0\r\na\r\n0\r\n\r\n",
+    "1,1\r\na\r\n0\r\n\r\n",
+    "\u{661}\r\na\r\n0\r\n\r\n",
+    "1\r\na\r\n0\r\nX: a\0b\r\n\r\n",
+    "1\r\na\r\n0\r\nX: a\r\n b\r\n\r\n",
+    "1\r\na\r\n0\r\nno colon\r\n\r\n",
+    "1\r\na\r\n0\r\nX(Y): z\r\n\r\n",
 ];
 
 #[tokio::test]

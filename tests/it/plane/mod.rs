@@ -1,6 +1,8 @@
 //! The data plane, proved with the real program between practice servers: what goes through,
 //! what is refused, and what each side sees of the other.
 
+mod ages;
+mod clients;
 mod counts;
 mod forwarding;
 mod framing;
@@ -9,7 +11,10 @@ mod protocols;
 mod replay;
 mod reuse;
 mod routes;
+mod slow;
+mod smuggling;
 mod streaming;
+mod transparent;
 mod upgrades;
 
 use std::time::{Duration, Instant};

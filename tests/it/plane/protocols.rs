@@ -230,7 +230,7 @@ async fn a_unix_socket_serves_whom_its_mode_lets_in() {
 }
 
 /// A header field in HPACK, literal and without an index (RFC 7541 §6.2.2).
-fn field(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
         bytes.push(u8::try_from(text.len()).unwrap());
@@ -254,7 +254,7 @@ fn request_of(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The first frame that says what became of a stream: its type and first byte.
-async fn verdict(wire: &mut Wire) -> (u8, u8) {
+pub(super) async fn verdict(wire: &mut Wire) -> (u8, u8) {
     loop {
         let mut head = [0; 9];
         let read = timeout(PATIENCE, wire.read_exact(&mut head)).await.unwrap();
@@ -271,10 +271,10 @@ async fn verdict(wire: &mut Wire) -> (u8, u8) {
     }
 }
 
-const METHOD: (&str, &str) = (":method", "GET");
-const SCHEME: (&str, &str) = (":scheme", "http");
-const AUTHORITY: (&str, &str) = (":authority", "a");
-const PATH: (&str, &str) = (":path", "/");
+pub(super) const METHOD: (&str, &str) = (":method", "GET");
+pub(super) const SCHEME: (&str, &str) = (":scheme", "http");
+pub(super) const AUTHORITY: (&str, &str) = (":authority", "a");
+pub(super) const PATH: (&str, &str) = (":path", "/");
 
 /// Heads of HTTP/2 that are refused (RFC 9113 §8.2, §8.3).
 const REFUSED: [&[(&str, &str)]; 27] = [

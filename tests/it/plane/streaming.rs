@@ -12,14 +12,14 @@ use crate::practice::{RawBackend, Reply, Step};
 use crate::support::Sidecar;
 use crate::support::client;
 
-const MIB: usize = 1024 * 1024;
+pub(super) const MIB: usize = 1024 * 1024;
 
 /// How much of a body may be in memory at once, whatever its length: windows, buffers, and what
 /// the allocator keeps.
 const BOUND: usize = 8 * MIB;
 
 /// The bytes of memory that the program has resident: now (`VmRSS`) or at most (`VmHWM`).
-fn resident(sidecar: &Sidecar, when: &str) -> usize {
+pub(super) fn resident(sidecar: &Sidecar, when: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", sidecar.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(when));
     let kib = line

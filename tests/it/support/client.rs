@@ -50,7 +50,9 @@ impl Connection {
     /// Speaks HTTP/2 to `address`, by prior knowledge (RFC 9113 §3.3).
     pub async fn http2(address: &Address) -> Self {
         let wire = TokioIo::new(address.connect().await.unwrap());
-        let handshake = http2::handshake(TokioExecutor::new(), wire).await;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.max_header_list_size(256 * 1024);
+        let handshake = builder.handshake(wire).await;
         let (sender, connection) = handshake.unwrap();
         tokio::spawn(connection);
         Self {

@@ -25,7 +25,7 @@ pub use browser::Browser;
 pub use leaks::Leaks;
 pub use oidc::OidcProvider;
 pub use plan::SidecarBuilder;
-pub use program::{Exit, bearward, write_private};
+pub use program::{Exit, bearward, run, write_private};
 pub use said::{Event, Metrics};
 pub use settings::Settings;
 pub use sidecar::Sidecar;
