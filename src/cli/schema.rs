@@ -4,5 +4,5 @@ use super::say;
 use crate::config;
 
 pub(super) fn run() {
-    say(&format!("{:#}", config::schema()));
+    say(config::SCHEMA.trim_end());
 }

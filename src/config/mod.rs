@@ -48,7 +48,7 @@ pub use predicate::{Predicate, Relation};
 pub use proxy::{Proxy, Reload};
 pub use read::ReadError;
 pub use route::{ExpiredRule, HttpVersion, Pool, Route, Scalar};
-pub use schema::schema;
+pub use schema::SCHEMA;
 pub use source::{Source, SourceError, StoreKey, Text};
 pub use store::{FileStore, KubernetesStore, RedisStore, Sentinel, Store};
 pub use tls::Tls;

@@ -1,26 +1,16 @@
 //! The JSON Schema of the file, and what it says about one place in it.
 //!
 //! The same types and sentences make the reader and the schema, so the check of the file's shape
-//! ([`super::shape`]) asks the schema and cannot drift from either.
+//! ([`super::shape`]) asks the schema and cannot drift from either. It is made of the types by a
+//! test and not by the program, which carries the text alone: the generator and what it needs of
+//! every type would be a twentieth of the program and most of the time that reading a file takes.
 
 use std::sync::LazyLock;
 
-use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::Config;
-
-/// The JSON Schema (draft 2020-12) of the configuration file.
-pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<Config>()
-        .to_value();
-    if let Some(root) = schema.as_object_mut() {
-        root.insert(String::from("title"), Value::from("Bearward configuration"));
-    }
-    schema
-}
+/// The JSON Schema (draft 2020-12) of the configuration file, as text.
+pub const SCHEMA: &str = include_str!("schema.json");
 
 /// What may stand at a place.
 pub(super) enum Shape<'s> {
@@ -68,8 +58,10 @@ pub(super) struct Schema(Value);
 impl Schema {
     /// The schema of the file; it is made once.
     pub(super) fn get() -> &'static Self {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema(schema()));
-        &SCHEMA
+        // A test reads it too; should it be no JSON nevertheless, nothing is known of any key.
+        static PARSED: LazyLock<Schema> =
+            LazyLock::new(|| Schema(serde_json::from_str(SCHEMA).unwrap_or_default()));
+        &PARSED
     }
 
     pub(super) fn root(&self) -> &Value {
@@ -217,4 +209,37 @@ pub(super) fn choices(variants: &[Value]) -> Vec<(&str, &Value)> {
         .flatten()
         .map(|(key, node)| (key.as_str(), node))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::generate::SchemaSettings;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// The schema that the types make now, as the text that is kept.
+    fn made_now() -> String {
+        let settings = SchemaSettings::draft2020_12();
+        let made = settings.into_generator().into_root_schema_for::<Config>();
+        let mut made = made.to_value();
+        made["title"] = Value::from("Bearward configuration");
+        format!("{made:#}\n")
+    }
+
+    #[test]
+    fn the_text_that_is_kept_is_what_the_types_say() {
+        assert!(
+            made_now() == SCHEMA,
+            "`schema.json` is out of date; \
+             hint: `cargo test --lib schema_is_written -- --ignored` writes it anew"
+        );
+    }
+
+    #[test]
+    #[ignore = "writes into the sources"]
+    fn schema_is_written() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/schema.json");
+        std::fs::write(path, made_now()).unwrap();
+    }
 }

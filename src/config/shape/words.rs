@@ -165,12 +165,12 @@ pub(super) fn list(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema;
+    use crate::config::schema::Schema;
 
     /// What is added to the schema is added here, or a fault of it would not be told.
     #[test]
     fn every_format_of_the_schema_is_read_here() {
-        let schema = schema();
+        let schema = Schema::get().root();
         let definitions = schema["$defs"].as_object().expect("definitions");
         let formats = definitions
             .iter()
@@ -189,7 +189,7 @@ mod tests {
     /// A new key that is needed needs a stand-in and a hint of its own.
     #[test]
     fn every_needed_key_is_known_here() {
-        let schema = schema();
+        let schema = Schema::get().root();
         let definitions = schema["$defs"].as_object().expect("definitions");
         let tables = definitions
             .values()

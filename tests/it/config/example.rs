@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bearward::config::{Config, schema};
+use bearward::config::{Config, SCHEMA};
 use serde_json::Value;
 
 use super::hold_against;
@@ -98,6 +98,10 @@ fn look_up<'s>(root: &'s Value, names: &[&str]) -> Option<(&'s Value, Option<&'s
         sentence = node["description"].as_str().or(sentence);
     }
     Some((node, sentence))
+}
+
+fn schema() -> Value {
+    serde_json::from_str(SCHEMA).unwrap()
 }
 
 /// The example as the schema would have it: the order and the examples are the file's own, the
