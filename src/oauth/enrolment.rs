@@ -9,24 +9,20 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderName;
 
-use crate::config::{BodyFormat, Grant, Names, Pkce, Url};
+use crate::config::{BodyFormat, Grant, Pkce, Url};
+use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::draft::Draft;
-use crate::oauth::request::{
-    Credentials, Fresh, RequestError, TokenRequest, Wording, checked_names, headers, wordings,
-};
+use crate::oauth::request::{Credentials, Fresh, RequestError, TokenRequest, Wording, wordings};
 use crate::oauth::rules::SectionError;
 use crate::secret::Secret;
 
 /// How one grant is asked for, prepared and checked once.
 #[derive(Clone, Debug)]
 pub struct EnrolmentProfile {
-    client_id: String,
-    client_auth: ClientAuth,
+    client: Client,
     body: BodyFormat,
-    names: Names,
     scope: String,
     /// `openid`: an id token, which a nonce binds to this login (OpenID Connect Core §3.1.2.1).
     nonce: Nonce,
@@ -35,7 +31,6 @@ pub struct EnrolmentProfile {
     authorize: BTreeMap<String, String>,
     exchange: Vec<(String, Wording)>,
     device: Vec<(String, Wording)>,
-    headers: Vec<(HeaderName, Wording)>,
 }
 
 /// Whether a nonce is sent.
@@ -80,10 +75,8 @@ impl EnrolmentProfile {
     pub fn new(grant: &Grant) -> Result<Self, SectionError> {
         let asked = |name: &str| grant.scope.iter().any(|scope| scope == name);
         Ok(Self {
-            client_id: grant.client_id.clone(),
-            client_auth: ClientAuth::for_login(grant)?,
+            client: Client::new(grant, ClientAuth::for_login(grant)?)?,
             body: grant.body,
-            names: checked_names(&grant.names)?,
             scope: grant.scope.join(&grant.scope_separator),
             nonce: if asked("openid") {
                 Nonce::Send
@@ -95,13 +88,12 @@ impl EnrolmentProfile {
             authorize: further(grant, asked("offline_access").then_some("consent")),
             exchange: wordings(&grant.exchange.params),
             device: wordings(&grant.device.params),
-            headers: headers(&grant.token_headers)?,
         })
     }
 
     /// Whether these requests need the client secret.
     pub fn needs_client_secret(&self) -> bool {
-        self.client_auth != ClientAuth::Public
+        self.client.needs_secret()
     }
 
     /// The nonce that an id token of this attempt must hold; nothing where none was asked for.
@@ -135,8 +127,8 @@ impl EnrolmentProfile {
     ) -> Result<TokenRequest, RequestError> {
         let mut draft = Draft::new(endpoint)?;
         self.ask(&mut draft, attempt);
-        self.sign(&mut draft, credentials, fresh)?;
-        draft.post(BodyFormat::Form, endpoint).map(TokenRequest)
+        self.client.sign(&mut draft, &[], credentials, fresh)?;
+        TokenRequest::post(draft, BodyFormat::Form, endpoint)
     }
 
     /// The address for a request that was pushed (RFC 9126 §4).
@@ -146,7 +138,7 @@ impl EnrolmentProfile {
         request_uri: &Secret<String>,
     ) -> Result<Secret<String>, RequestError> {
         let mut draft = Draft::new(endpoint)?;
-        draft.set(&self.names.client_id, Secret::new(self.client_id.clone()));
+        self.client.name(&mut draft);
         draft.set("request_uri", request_uri.clone());
         draft.address(endpoint)
     }
@@ -160,9 +152,9 @@ impl EnrolmentProfile {
         fresh: &Fresh,
     ) -> Result<TokenRequest, RequestError> {
         let mut draft = self.token_request(endpoint, "authorization_code")?;
-        draft.set(&self.names.code, code.clone());
+        draft.set(&self.client.names.code, code.clone());
         let redirect_uri = Secret::new(attempt.redirect_uri.clone());
-        draft.set(&self.names.redirect_uri, redirect_uri);
+        draft.set(&self.client.names.redirect_uri, redirect_uri);
         if self.pkce != Pkce::Off {
             draft.set("code_verifier", attempt.verifier.clone());
         }
@@ -177,14 +169,12 @@ impl EnrolmentProfile {
         fresh: &Fresh,
     ) -> Result<TokenRequest, RequestError> {
         let mut draft = Draft::new(endpoint)?;
-        draft.set(&self.names.client_id, Secret::new(self.client_id.clone()));
-        draft.set(&self.names.scope, Secret::new(self.scope.clone()));
+        self.client.name(&mut draft);
+        draft.set(&self.client.names.scope, Secret::new(self.scope.clone()));
         self.name_resources(&mut draft);
-        self.sign(&mut draft, credentials, fresh)?;
-        for (name, wording) in &self.device {
-            draft.set(name, wording.text(&credentials.params, fresh)?);
-        }
-        draft.post(BodyFormat::Form, endpoint).map(TokenRequest)
+        let client = &self.client;
+        client.sign(&mut draft, &self.device, credentials, fresh)?;
+        TokenRequest::post(draft, BodyFormat::Form, endpoint)
     }
 
     /// The request that asks whether the person has answered by now (RFC 8628 §3.4).
@@ -203,11 +193,12 @@ impl EnrolmentProfile {
 
     /// The parameters of an authorization request.
     fn ask(&self, draft: &mut Draft, attempt: &Attempt) {
+        let names = &self.client.names;
+        draft.set("response_type", Secret::new(String::from("code")));
+        self.client.name(draft);
         let mut set = |name: &str, text: &str| draft.set(name, Secret::new(text.to_owned()));
-        set("response_type", "code");
-        set(&self.names.client_id, &self.client_id);
-        set(&self.names.redirect_uri, &attempt.redirect_uri);
-        set(&self.names.scope, &self.scope);
+        set(&names.redirect_uri, &attempt.redirect_uri);
+        set(&names.scope, &self.scope);
         set("state", attempt.state.expose());
         if self.nonce == Nonce::Send {
             set("nonce", attempt.nonce.expose());
@@ -240,7 +231,7 @@ impl EnrolmentProfile {
     fn token_request(&self, endpoint: &Url, grant_type: &str) -> Result<Draft, RequestError> {
         let mut draft = Draft::new(endpoint)?;
         let grant_type = Secret::new(grant_type.to_owned());
-        draft.set(&self.names.grant_type, grant_type);
+        draft.set(&self.client.names.grant_type, grant_type);
         self.name_resources(&mut draft);
         Ok(draft)
     }
@@ -252,26 +243,9 @@ impl EnrolmentProfile {
         credentials: &Credentials,
         fresh: &Fresh,
     ) -> Result<TokenRequest, RequestError> {
-        self.sign(&mut draft, credentials, fresh)?;
-        for (name, wording) in &self.exchange {
-            draft.set(name, wording.text(&credentials.params, fresh)?);
-        }
-        draft.post(self.body, endpoint).map(TokenRequest)
-    }
-
-    fn sign(
-        &self,
-        draft: &mut Draft,
-        credentials: &Credentials,
-        fresh: &Fresh,
-    ) -> Result<(), RequestError> {
-        let secret = credentials.client_secret.as_ref();
-        self.client_auth
-            .sign(draft, &self.names, &self.client_id, secret)?;
-        for (name, wording) in &self.headers {
-            draft.put(name, &wording.text(&credentials.headers, fresh)?)?;
-        }
-        Ok(())
+        let client = &self.client;
+        client.sign(&mut draft, &self.exchange, credentials, fresh)?;
+        TokenRequest::post(draft, self.body, endpoint)
     }
 }
 

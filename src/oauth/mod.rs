@@ -16,6 +16,7 @@ mod json_path;
 mod predicate;
 mod rules;
 
+mod client;
 mod client_auth;
 mod draft;
 mod enrolment;

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Request};
 use jiff::Timestamp;
 
 use crate::config::{BodyFormat, Grant, Names, Text, Url};
+use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::draft::Draft;
 use crate::oauth::rules::SectionError;
@@ -19,13 +20,10 @@ use crate::secret::Secret;
 /// How one grant's token requests look, prepared and checked once.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    client_id: String,
-    client_auth: ClientAuth,
+    client: Client,
     body: BodyFormat,
-    names: Names,
     scope: Option<String>,
     params: Vec<(String, Wording)>,
-    headers: Vec<(HeaderName, Wording)>,
 }
 
 /// The text of a further parameter or header field.
@@ -80,21 +78,17 @@ impl Profile {
         }
         let scope = (grant.refresh.scope && !grant.scope.is_empty())
             .then(|| grant.scope.join(&grant.scope_separator));
-        let params = &grant.refresh.params;
         Ok(Self {
-            client_id: grant.client_id.clone(),
-            client_auth: ClientAuth::for_refresh(grant)?,
+            client: Client::new(grant, ClientAuth::for_refresh(grant)?)?,
             body: grant.body,
-            names: checked_names(&grant.names)?,
             scope,
-            params: wordings(params),
-            headers: headers(&grant.token_headers)?,
+            params: wordings(&grant.refresh.params),
         })
     }
 
     /// Whether a refresh needs the client secret; a public client's need not be readable.
     pub fn needs_client_secret(&self) -> bool {
-        self.client_auth != ClientAuth::Public
+        self.client.needs_secret()
     }
 
     /// The request that spends `refresh_token` at `endpoint`, whose own query is kept.
@@ -106,7 +100,7 @@ impl Profile {
         fresh: &Fresh,
     ) -> Result<TokenRequest, RequestError> {
         let mut draft = Draft::new(endpoint)?;
-        let names = &self.names;
+        let names = &self.client.names;
         draft.set(
             &names.grant_type,
             Secret::new(String::from("refresh_token")),
@@ -115,35 +109,13 @@ impl Profile {
         if let Some(scope) = &self.scope {
             draft.set(&names.scope, Secret::new(scope.clone()));
         }
-        let secret = credentials.client_secret.as_ref();
-        self.client_auth
-            .sign(&mut draft, names, &self.client_id, secret)?;
-        for (name, wording) in &self.params {
-            draft.set(name, wording.text(&credentials.params, fresh)?);
-        }
-        self.post(draft, endpoint, credentials, fresh)
+        let client = &self.client;
+        client.sign(&mut draft, &self.params, credentials, fresh)?;
+        TokenRequest::post(draft, self.body, endpoint)
     }
 
-    /// The request that a signed draft becomes at `endpoint`.
-    fn post(
-        &self,
-        mut draft: Draft,
-        endpoint: &Url,
-        credentials: &Credentials,
-        fresh: &Fresh,
-    ) -> Result<TokenRequest, RequestError> {
-        for (name, wording) in &self.headers {
-            let text = wording.text(&credentials.headers, fresh)?;
-            draft.put(name, &text)?;
-        }
-        // The one place for a DPoP proof (RFC 9449 §5): method, URL and fields are settled here.
-        draft.post(self.body, endpoint).map(TokenRequest)
-    }
-}
-
-/// What else is posted with the client's own credentials.
-impl Profile {
-    /// Signs `draft` as a refresh is signed, and makes it the request to `endpoint`.
+    /// Signs `draft` as a refresh is signed, and makes it the request to `endpoint`: what else is
+    /// posted with the client's own credentials.
     pub(super) fn signed(
         &self,
         mut draft: Draft,
@@ -151,10 +123,8 @@ impl Profile {
         credentials: &Credentials,
         fresh: &Fresh,
     ) -> Result<TokenRequest, RequestError> {
-        let secret = credentials.client_secret.as_ref();
-        self.client_auth
-            .sign(&mut draft, &self.names, &self.client_id, secret)?;
-        self.post(draft, endpoint, credentials, fresh)
+        self.client.sign(&mut draft, &[], credentials, fresh)?;
+        TokenRequest::post(draft, self.body, endpoint)
     }
 }
 
