@@ -10,11 +10,17 @@ use crate::support::settings::quoted;
 
 const NO_BROWSER: &[&str] = &["--no-browser"];
 
-#[tokio::test]
-async fn a_person_says_yes_and_the_grant_is_stored() {
+/// An ordinary server, an API that takes its tokens, and a sidecar between the two without a grant.
+async fn world() -> (Issuer, Api, SidecarBuilder) {
     let issuer = Issuer::start().await;
     let api = Api::start(&issuer).await;
     let plan = without_grant(&issuer, &api);
+    (issuer, api, plan)
+}
+
+#[tokio::test]
+async fn a_person_says_yes_and_the_grant_is_stored() {
+    let (issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), NO_BROWSER, plan.leaks());
     let back = answered(&login.address().await, "allow").await;
     let sent_on = visit(&back).await;
@@ -57,9 +63,7 @@ fn join(page: &str, reference: &str) -> String {
 
 #[tokio::test]
 async fn what_is_pasted_is_as_good() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let mut login = Login::start(&plan.written(), &["--paste"], plan.leaks());
     let back = answered(&login.address().await, "allow").await;
     assert!(back.starts_with("http://127.0.0.1/callback?"), "{back}");
@@ -71,9 +75,7 @@ async fn what_is_pasted_is_as_good() {
 
 #[tokio::test]
 async fn what_is_pasted_from_elsewhere_is_not_believed() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (issuer, _api, plan) = world().await;
     let mut login = Login::start(&plan.written(), &["--paste"], plan.leaks());
     login.address().await;
     login.paste("http://127.0.0.1/callback?code=x&state=forged");
@@ -87,9 +89,7 @@ async fn what_is_pasted_from_elsewhere_is_not_believed() {
 
 #[tokio::test]
 async fn a_forged_answer_ends_nothing() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), NO_BROWSER, plan.leaks());
     let address = login.address().await;
     let back = answered(&address, "allow").await;
@@ -107,9 +107,7 @@ async fn a_forged_answer_ends_nothing() {
 
 #[tokio::test]
 async fn the_word_of_another_issuer_is_not_believed() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), NO_BROWSER, plan.leaks());
     let back = answered(&login.address().await, "allow").await;
     let (honest, _) = back.split_once("&iss=").unwrap();
@@ -125,9 +123,7 @@ async fn the_word_of_another_issuer_is_not_believed() {
 
 #[tokio::test]
 async fn a_person_says_no() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), NO_BROWSER, plan.leaks());
     let back = answered(&login.address().await, "deny").await;
     let sent_on = visit(&back).await;
@@ -177,9 +173,7 @@ async fn access_for_now_is_not_offline_access() {
 
 #[tokio::test]
 async fn another_device_answers_with_a_code() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), &["--device"], plan.leaks());
     let said = login.says("?user_code=").await;
     let address = said
@@ -205,9 +199,7 @@ async fn another_device_answers_with_a_code() {
 
 #[tokio::test]
 async fn another_device_says_no() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let login = Login::start(&plan.written(), &["--device"], plan.leaks());
     let said = login.says("?user_code=").await;
     let address = said
@@ -275,9 +267,7 @@ async fn nobody_is_sent_anywhere_if_the_grant_could_not_be_stored() {
 
 #[tokio::test]
 async fn an_interruption_stores_nothing() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let mut login = Login::start(&plan.written(), NO_BROWSER, plan.leaks());
     login.says("waiting for the browser").await;
     login.interrupt();
@@ -287,9 +277,7 @@ async fn an_interruption_stores_nothing() {
 
 #[tokio::test]
 async fn nobody_comes() {
-    let issuer = Issuer::start().await;
-    let api = Api::start(&issuer).await;
-    let plan = without_grant(&issuer, &api);
+    let (_issuer, _api, plan) = world().await;
     let exit = plan
         .command(&["login", "crm", "--no-browser", "--timeout", "1s"], "")
         .await;
