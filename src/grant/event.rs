@@ -205,6 +205,8 @@ pub struct Issued {
     pub value: Secret<String>,
     /// The generation of the record it stands in.
     pub generation: u64,
+    /// When it was asked for: here, by a process before this one, or by a replica.
+    pub obtained: Moment,
     /// When it ends; nothing: never, as far as anybody knows.
     pub ends: Option<Moment>,
     /// From when on a rejection of it may lead to a refresh.

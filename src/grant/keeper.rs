@@ -313,6 +313,7 @@ impl Keeper {
             name: self.inject.name.clone(),
             value,
             generation: issued.generation,
+            obtained: self.start + issued.obtained,
             ends: issued.ends.map(|ends| self.start + ends),
             renewable_from: self.start + issued.renewable_from,
             proven: proven.into(),

@@ -85,6 +85,7 @@ pub struct Token {
     pub value: HeaderValue,
     /// Grows with every new token of the grant.
     pub generation: u64,
+    obtained: Instant,
     ends: Option<Instant>,
     renewable_from: Instant,
     proven: AtomicBool,
@@ -94,6 +95,11 @@ impl Token {
     /// True while it has not ended.
     pub fn lives_at(&self, now: Instant) -> bool {
         self.ends.is_none_or(|ends| now < ends)
+    }
+
+    /// True if it was asked for only then or later, by whomever.
+    pub fn obtained_since(&self, moment: Instant) -> bool {
+        self.obtained >= moment
     }
 
     /// Notes that an upstream accepted it.

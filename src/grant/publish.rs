@@ -39,14 +39,19 @@ impl Machine {
             .settings
             .renew_floor
             .saturating_mul(1 << strikes.min(16));
+        // The token's age counts, not how long it is known here: one that a peer obtained an hour
+        // ago, or that stood in the store at the start, is no younger for that.
+        let age = between(access.issued_at, now.wall);
+        let floor = floor.min(FLOOR_MOST.max(self.settings.renew_floor));
         let successor = life.map(|life| self.due_in(life, whole.unwrap_or(life)));
         let due = successor.into_iter().chain(self.keep_alive_in(now)).min();
         self.token = Some(Current {
             generation,
+            obtained: now.mono.saturating_sub(age),
             ends: life.map(|life| now.mono + life),
             due: due.map(|wait| now.mono + wait),
             since: now.mono,
-            renewable_from: now.mono + floor.min(FLOOR_MOST.max(self.settings.renew_floor)),
+            renewable_from: now.mono + floor.saturating_sub(age),
             rejected: false,
             strikes,
         });
@@ -65,6 +70,7 @@ impl Machine {
         let issued = Issued {
             value: value.clone(),
             generation: current.generation,
+            obtained: current.obtained,
             ends: current.ends,
             renewable_from: current.renewable_from,
         };

@@ -134,6 +134,8 @@ impl Planting {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
     pub(super) generation: u64,
+    /// When it was asked for, as far as the clocks tell.
+    pub(super) obtained: Moment,
     pub(super) ends: Option<Moment>,
     pub(super) due: Option<Moment>,
     /// When it was published first.

@@ -1,4 +1,4 @@
-//! One call to an upstream: token on, send, judge the answer, and perhaps send once more.
+//! One call to an upstream: token on, send, judge the answer, and perhaps send again.
 
 use std::sync::Arc;
 
@@ -38,6 +38,9 @@ pub(super) struct Call<'a> {
     /// The version of HTTP that the caller speaks.
     spoken: Version,
 }
+
+/// How often a call is sent again with a newer token: with one that was there, with a new one.
+const REPLAYS_MOST: usize = 2;
 
 /// Which try of the same sending it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,10 +116,35 @@ impl<'a> Call<'a> {
             .map_err(|denied| Fault::NoToken(grant.name().clone(), denied))
     }
 
+    /// Sends the call with `token`, and with a newer one where the upstream rejects that.
+    ///
+    /// A newer one that was there before may be rejected for the same reason, as when it was taken
+    /// from a replica shortly before its end. One that was obtained since the rejection is the last.
+    pub(super) async fn exchange(
+        &self,
+        mut token: Arc<Token>,
+        visit: &mut Visit,
+    ) -> Result<Looked, Fault> {
+        let mut answer = self.send(&token, visit).await?;
+        let mut rejected_at = None;
+        for _ in 0..REPLAYS_MOST {
+            let Some(newer) = self.rejected(&mut answer, &token, visit).await else {
+                break;
+            };
+            let rejected_at = *rejected_at.get_or_insert(visit.heard);
+            token = newer;
+            answer = self.send(&token, visit).await?;
+            if token.obtained_since(rejected_at) {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
     /// Sends the call. Where it died on a kept connection that the upstream had closed meanwhile,
     /// and doing it twice does no harm, it is sent once more on a new one; likewise where the
     /// upstream says that it did not look at it.
-    pub(super) async fn send(&self, token: &Token, visit: &mut Visit) -> Result<Looked, Fault> {
+    async fn send(&self, token: &Token, visit: &mut Visit) -> Result<Looked, Fault> {
         let sent = Instant::now();
         let mut answer = self.send_once(token, Attempt::First).await;
         if let Err(error) = &answer
@@ -125,7 +153,8 @@ impl<'a> Call<'a> {
         {
             answer = self.send_once(token, Attempt::Second).await;
         }
-        visit.waited += sent.elapsed();
+        visit.heard = Instant::now();
+        visit.waited += visit.heard - sent;
         match answer {
             Ok(answer) => Ok(Looked::from(answer)),
             Err(error) => Err(self.blame(error)),
@@ -177,7 +206,7 @@ impl<'a> Call<'a> {
     }
 
     /// A newer token, if the answer rejects the one that was put on and a newer one can be had.
-    pub(super) async fn rejected(
+    async fn rejected(
         &self,
         looked: &mut Looked,
         token: &Token,

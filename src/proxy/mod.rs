@@ -5,8 +5,9 @@
 //! [`call`] (token on, send, rejected?), [`outbound`] (the way back) and [`reply`], the one place
 //! where an error becomes a status.
 //!
-//! What always holds: nothing is forwarded without a credential; a call is sent at most once more
-//! after a rejection; the caller's own credential never reaches an upstream.
+//! What always holds: nothing is forwarded without a credential; after a rejection a call is
+//! sent again at most once with a token that was there and once with a new one; the caller's own
+//! credential never reaches an upstream.
 
 mod age;
 mod call;
@@ -93,10 +94,7 @@ impl Proxy {
         visit.enter(&lane.route);
         let call = Call::prepare(lane, parts, body)?;
         let token = call.token(visit).await?;
-        let mut answer = call.send(&token, visit).await?;
-        if let Some(newer) = call.rejected(&mut answer, &token, visit).await {
-            answer = call.send(&newer, visit).await?;
-        }
+        let answer = call.exchange(token, visit).await?;
         call.back(answer, &self.tasks).await
     }
 

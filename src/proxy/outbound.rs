@@ -154,6 +154,8 @@ impl Body for Outbound {
 pub(super) struct Visit {
     /// When its head was there.
     pub(super) arrived: Instant,
+    /// When the upstream last answered.
+    pub(super) heard: Instant,
     /// How long the upstream took, up to the heads of its answers.
     pub(super) waited: Duration,
     method: Method,
@@ -164,6 +166,7 @@ impl Visit {
     pub(super) fn begin(arrived: Instant, method: Method) -> Self {
         Self {
             arrived,
+            heard: arrived,
             waited: Duration::ZERO,
             method,
             route: None,

@@ -140,6 +140,21 @@ fn a_rejected_token_is_looked_for_in_the_store_first() {
 }
 
 #[test]
+fn a_peers_token_is_as_old_as_it_is() {
+    let mut story = Story::shared(Some(record_with_token("rt-1", 600)), None);
+    story.let_pass(50);
+    story.peer_refreshes("rt-2");
+    // It is found only when it has grown older than what was obtained for a rejection may be.
+    story.let_pass(70);
+    story.on(Event::Rejected(1, Standing::Proven));
+    assert_eq!(story.served(), "at-peer");
+    let generation = story.published.last().unwrap().generation;
+    story.on(Event::Rejected(generation, Standing::Unproven));
+    story.answer(tokens("at-2", Some("rt-3"), 600));
+    assert_eq!(story.served(), "at-2");
+}
+
+#[test]
 fn a_lease_that_somebody_has_is_waited_for_and_its_fruit_adopted() {
     let mut story = Story::new(
         Machine::new(shared(Lifetime::default()), Some(record("rt-1")), 7),

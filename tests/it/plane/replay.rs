@@ -342,7 +342,7 @@ async fn a_storm_of_rejections_is_one_refresh() {
 }
 
 #[tokio::test]
-async fn there_is_no_second_replay() {
+async fn there_is_no_replay_after_a_new_token_was_rejected() {
     let world = World::with(|sidecar| sidecar.grant("renew_floor = '1s'")).await;
     assert_eq!(world.sidecar.get("/").await.status, 200);
     let refusal = Reply::json(401, &serde_json::json!({ "why": "never" }));
@@ -360,6 +360,45 @@ async fn there_is_no_second_replay() {
         assert_eq!(world.sidecar.get("/never").await.status, 401);
     }
     assert!(world.issuer.refreshes() <= 3);
+}
+
+#[tokio::test]
+async fn a_newer_token_that_was_there_already_may_be_rejected_too() {
+    let world = World::with(|sidecar| sidecar.grant("renew_floor = '1s'")).await;
+    assert_eq!(world.sidecar.get("/").await.status, 200);
+    // One call hears late that its token is refused.
+    let (gate, floor) = (Gate::closed(), Duration::from_millis(1100));
+    let first = world.issuer.access_token().unwrap();
+    let late = Reply::status(401).hold(&gate);
+    world.api.reject_with(&first, late);
+    let proxy = world.sidecar.proxy().clone();
+    let held = tokio::spawn(async move { client::call(&proxy, client::get("/held")).await });
+    world.api.requests().reaches(2).await.unwrap();
+    tokio::time::sleep(floor).await;
+    // Meanwhile another has it replaced, and the successor dies too.
+    world.reject();
+    assert_eq!(world.sidecar.get("/").await.status, 200);
+    assert_eq!(world.issuer.refreshes(), 2);
+    // What was obtained for a rejection is left alone for twice as long.
+    tokio::time::sleep(floor * 2).await;
+    world.reject();
+    gate.open();
+    assert_eq!(held.await.unwrap().unwrap().status, 200);
+    let sent = |call: &Recorded| call.path() == "/held";
+    assert_eq!(world.api.requests().count(sent), 3);
+    assert_eq!(world.issuer.refreshes(), 3);
+}
+
+#[tokio::test]
+async fn a_stored_token_is_as_old_after_a_start_as_before() {
+    let mut world = World::with(|sidecar| sidecar.grant("renew_floor = '1s'")).await;
+    assert_eq!(world.sidecar.get("/").await.status, 200);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.sidecar.stop().await;
+    world.reject();
+    world.sidecar.start_again().await;
+    assert_eq!(world.sidecar.get("/").await.status, 200);
+    assert_eq!(world.issuer.refreshes(), 2);
 }
 
 #[tokio::test]
