@@ -65,7 +65,7 @@ impl World {
     /// One replica's configuration: all are the same.
     fn plan(&self) -> SidecarBuilder {
         let store = format!(
-            "redis = {{ url = {}, key = \"none\", timeout = \"1s\" }}",
+            "redis = {{ url = {}, key = \"none\", timeout = \"3s\" }}",
             quoted(self.redis.url())
         );
         Sidecar::builder()
@@ -122,12 +122,13 @@ const TROUBLES: [Trouble; 5] = [
 struct Calls {
     made: Arc<AtomicUsize>,
     failed: Journal<(Timestamp, String)>,
-    /// The process is about to be killed, or starts again.
+    /// The process is about to be killed or stopped, or starts again or goes on.
     excused: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
-/// Calls until it is told to stop. A call that breaks off while the process is killed is excused.
+/// Calls until it is told to stop. A call that the process is killed or stopped under is excused:
+/// of a refresh that it was stopped under, it believes on waking that it took too long.
 async fn call(address: Address, calls: Calls) {
     while !calls.stop.load(Ordering::Relaxed) {
         if calls.excused.load(Ordering::Relaxed) {
@@ -319,10 +320,13 @@ async fn befall(
         Trouble::Kill => replicas[place].be_killed().await,
         Trouble::Stop => {
             let replica = &mut replicas[place];
+            replica.calls.excused.store(true, Ordering::Relaxed);
             replica.sidecar.signal(Signal::Stop);
             // Longer than any lease.
             sleep(LEASE + Duration::from_secs(2)).await;
             replica.sidecar.signal(Signal::Cont);
+            sleep(Duration::from_secs(1)).await;
+            replica.calls.excused.store(false, Ordering::Relaxed);
         }
         Trouble::RestartRedis => world.redis.restart().await,
         Trouble::PauseRedis => {
