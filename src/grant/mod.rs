@@ -47,7 +47,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::GrantName;
 use crate::store::Record;
 
-pub use cache::Cache;
+pub use cache::{Cache, Memo};
 pub use event::{Farewell, Means, Reason, Standing};
 pub use keeper::Keeper;
 pub use metrics::Metrics;
@@ -173,8 +173,15 @@ impl Grant {
         &self.name
     }
 
-    /// The current access token if it lives: the way of nearly every request.
-    pub fn token(&self, now: Instant) -> Option<Arc<Token>> {
+    /// The current access token if it lives: the way of nearly every request. `memo` is one
+    /// worker's, for this grant alone.
+    pub fn token(&self, memo: &Memo, now: Instant) -> Option<Arc<Token>> {
+        self.cache
+            .token_by_memo(self.seat, memo)
+            .filter(|token| token.lives_at(now))
+    }
+
+    fn current(&self, now: Instant) -> Option<Arc<Token>> {
         self.cache
             .token(self.seat)
             .filter(|token| token.lives_at(now))
@@ -183,7 +190,7 @@ impl Grant {
     /// The current access token, waited for until `deadline` if need be. Cancel-safe: a caller
     /// that goes away cancels nobody's refresh.
     pub async fn token_by(&self, deadline: Instant) -> Result<Arc<Token>, Denied> {
-        match self.token(Instant::now()) {
+        match self.current(Instant::now()) {
             Some(token) => Ok(token),
             None => self.wait(deadline, None, Ask::Token).await,
         }
@@ -197,7 +204,7 @@ impl Grant {
     pub async fn newer_than(&self, rejected: &Token, deadline: Instant) -> Option<Arc<Token>> {
         let now = Instant::now();
         let newer = |token: &Arc<Token>| token.generation > rejected.generation;
-        if let Some(token) = self.token(now).filter(newer) {
+        if let Some(token) = self.current(now).filter(newer) {
             return Some(token);
         }
         if now < rejected.renewable_from {

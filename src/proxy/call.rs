@@ -107,7 +107,7 @@ impl<'a> Call<'a> {
     /// The token to put on, waited for if there is none now.
     pub(super) async fn token(&self, visit: &Visit) -> Result<Arc<Token>, Fault> {
         let grant = &self.lane.route.grant;
-        if let Some(token) = grant.token(visit.arrived) {
+        if let Some(token) = grant.token(&self.lane.token, visit.arrived) {
             return Ok(token);
         }
         let token = grant.token_by(visit.arrived + self.lane.route.settings.token_wait.duration());
@@ -153,8 +153,7 @@ impl<'a> Call<'a> {
         {
             answer = self.send_once(token, Attempt::Second).await;
         }
-        visit.heard = Instant::now();
-        visit.waited += visit.heard - sent;
+        visit.answered_since(sent);
         match answer {
             Ok(answer) => Ok(Looked::from(answer)),
             Err(error) => Err(self.blame(error)),

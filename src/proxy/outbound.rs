@@ -157,7 +157,7 @@ pub(super) struct Visit {
     /// When the upstream last answered.
     pub(super) heard: Instant,
     /// How long the upstream took, up to the heads of its answers.
-    pub(super) waited: Duration,
+    waited: Duration,
     method: Method,
     route: Option<Arc<Route>>,
 }
@@ -179,6 +179,12 @@ impl Visit {
         self.route = Some(Arc::clone(route));
     }
 
+    /// The upstream, asked at `sent`, has answered now.
+    pub(super) fn answered_since(&mut self, sent: Instant) {
+        self.heard = Instant::now();
+        self.waited += self.heard - sent;
+    }
+
     /// The upstream's answer goes back.
     pub(super) fn forwarded(
         mut self,
@@ -187,7 +193,7 @@ impl Visit {
     ) -> Response<Outbound> {
         let status = response.status();
         if let Some(route) = &self.route {
-            let added = self.arrived.elapsed().saturating_sub(self.waited);
+            let added = (self.heard - self.arrived).saturating_sub(self.waited);
             route.metrics.forwarded(status, added);
         }
         let measure = self.measure(status, "forwarded", log);

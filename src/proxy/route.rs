@@ -13,7 +13,7 @@ use super::metrics::{Metrics, RouteMetrics};
 use super::reply::Fault;
 use crate::config::{self, HttpVersion};
 use crate::drain::Tasks;
-use crate::grant::Grant;
+use crate::grant::{Grant, Memo};
 use crate::oauth::Rejection;
 use crate::tls::Alpn;
 use crate::upstream::{self, Dialer, Upstream};
@@ -224,6 +224,8 @@ pub(super) struct Lane {
     pub upstream: Upstream<Outgoing>,
     /// The connections for calls that ask to change the protocol, which only HTTP/1.1 can.
     pub upgrades: Upstream<Outgoing>,
+    /// The token that this worker put on last.
+    pub token: Memo,
 }
 
 impl Table {
@@ -267,6 +269,7 @@ fn lane(route: &Arc<Route>, tasks: &Tasks) -> Lane {
     Lane {
         upstream: open(&route.dialer, route.settings.http),
         upgrades: open(&route.upgrade_dialer, HttpVersion::Http1),
+        token: Memo::default(),
         route: Arc::clone(route),
     }
 }
