@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::outbound::Outbound;
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Timeouts};
 use super::sniff::{self, Protocol};
 use super::wire::Wire;
 use super::{Closed, Handler, Hangup, Inbound, Limits, Metrics};
@@ -53,6 +54,9 @@ const SEND_BUFFER: usize = 128 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// After how long without a request a connection gives hyper's buffers back, 24 KiB of them.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// What the connections of one worker have in common.
 pub(super) struct Site<H> {
     pub(super) handler: H,
@@ -61,21 +65,49 @@ pub(super) struct Site<H> {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// How a connection stands when hyper has let go of it.
+enum Served {
+    /// It has ended.
+    Ended(Closed),
+    /// It is quiet, and nothing is kept of it but the wire.
+    Quiet(Wire),
+}
+
 /// Serves one connection to its end.
 pub(super) async fn run<H: Handler>(mut wire: Wire, pulse: Arc<Pulse>, site: Arc<Site<H>>) {
-    let closed = match begun(&mut wire, &pulse, &site).await {
-        Ok(Some(Protocol::Http1)) => http1(wire, &pulse, &site).await,
-        Ok(Some(Protocol::Http2)) => http2(wire, &pulse, &site).await,
-        Ok(None) => Closed::Done,
-        Err(closed) => {
-            if closed == Closed::HeaderTimeout {
-                bid_farewell(wire, closed).await;
-            }
-            closed
+    let mut spoken = None;
+    let closed = loop {
+        match awaken(wire, &mut spoken, &pulse, &site).await {
+            Served::Ended(closed) => break closed,
+            Served::Quiet(same) => wire = same,
         }
     };
     tracing::trace!(reason = closed.as_str(), "a connection is closed");
     site.metrics.closed(closed);
+}
+
+/// Waits for the client's next bytes and serves it from there until it has ended or is quiet.
+async fn awaken<H: Handler>(
+    mut wire: Wire,
+    spoken: &mut Option<Protocol>,
+    pulse: &Arc<Pulse>,
+    site: &Arc<Site<H>>,
+) -> Served {
+    match begun(&mut wire, pulse, site).await {
+        // hyper's side is boxed, so that a connection that waits is small. The first bytes of
+        // all tell the protocol, once.
+        Ok(Some(found)) => match spoken.get_or_insert(found) {
+            Protocol::Http1 => Box::pin(http1(wire, pulse, site)).await,
+            Protocol::Http2 => Served::Ended(Box::pin(http2(wire, pulse, site)).await),
+        },
+        Ok(None) => Served::Ended(Closed::Done),
+        Err(closed) => {
+            if closed == Closed::HeaderTimeout {
+                bid_farewell(wire, closed).await;
+            }
+            Served::Ended(closed)
+        }
+    }
 }
 
 /// The protocol that the client begins to speak; nothing if it goes, or we do.
@@ -104,7 +136,7 @@ async fn begun<H>(
     outcome.map_err(|_| Closed::Error)
 }
 
-async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) -> Closed {
+async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) -> Served {
     let limits = &site.limits;
     wire.keep_end(limits.half_close_timeout);
     let mut builder = http1::Builder::new();
@@ -121,8 +153,19 @@ async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let leave = http1::UpgradeableConnection::graceful_shutdown;
-    let over = pulse.over(limits.timeouts);
+    let idle = limits.timeouts.idle.map_or(QUIET, |idle| idle.min(QUIET));
+    let over = pulse.over(Timeouts {
+        idle: Some(idle),
+        ..limits.timeouts
+    });
     let closed = drive(&mut conn, leave, over, &site.tasks).await;
+    if closed == Closed::Idle && limits.timeouts.idle != Some(idle) {
+        // It waits on for the rest of its time, without hyper.
+        return match conn.into_parts() {
+            Some(parts) => Served::Quiet(still(parts.io.into_inner(), parts.read_buf, pulse)),
+            None => Served::Ended(closed),
+        };
+    }
     let more_may_come = match closed {
         Closed::Malformed | Closed::HeaderTimeout => true,
         Closed::Done => pulse.has_unread(),
@@ -132,7 +175,16 @@ async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H
     if let (true, Some(parts)) = (more_may_come, conn.into_parts()) {
         bid_farewell(parts.io.into_inner(), closed).await;
     }
-    closed
+    Served::Ended(closed)
+}
+
+/// The wire with what hyper has read of the next head already, if anything: that head begins now.
+fn still(mut wire: Wire, read: Bytes, pulse: &Pulse) -> Wire {
+    if !read.is_empty() {
+        pulse.read();
+        wire.unread(read);
+    }
+    wire
 }
 
 async fn http2<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) -> Closed {

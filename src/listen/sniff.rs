@@ -25,6 +25,8 @@ pub(super) enum Protocol {
 /// Reads until it is clear which protocol comes and gives the bytes back to the wire; nothing
 /// if the peer closed without a byte. Not cancel-safe: what was read is lost.
 pub(super) async fn protocol(wire: &mut Wire) -> io::Result<Option<Protocol>> {
+    // Until then there is no need of a buffer.
+    wire.readable().await?;
     let mut bytes = BytesMut::with_capacity(FIRST_READ);
     let protocol = loop {
         let count = wire.read_buf(&mut bytes).await?;

@@ -194,6 +194,26 @@ async fn requests_follow_each_other_on_one_connection() {
     assert_eq!(server.closed("done"), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_connection_grew_quiet_is_not_lost() {
+    let server = Server::usual();
+    let mut client = server.client().await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n";
+    let (begun, rest) = head.split_at(20);
+    client.send(&format!("{head}one{begun}")).await;
+    assert!(client.until("one").await.ends_with("one"));
+    sleep(Duration::from_secs(9)).await;
+    client.send(&format!("{rest}two")).await;
+    assert!(client.until("two").await.ends_with("two"));
+    // Each head has its own time, that which began behind another request too.
+    client.send(&format!("{head}one{begun}")).await;
+    assert!(client.rest().await.contains(" 408 "));
+    drop(client);
+    server.tasks.stop();
+    server.tasks.finished().await;
+    assert_eq!(server.closed("header_timeout"), 1);
+}
+
 /// What is sent, with what the answer begins or ends, and why the connection ended.
 const EXCHANGES: [(&str, &str, &str); 12] = [
     ("", "", "idle"),
