@@ -7,7 +7,8 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -18,7 +19,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rustls::AlertDescription;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{DialError, Dialer, Wire};
@@ -82,6 +84,9 @@ impl NotAfter {
     }
 }
 
+/// How long an answer that came in time may take to be read after the deadline.
+const AWAKENING: Duration = Duration::from_millis(50);
+
 /// What an unsent request is called whose right to be sent has run out.
 pub const LEASE_LOST: &str = "lease_lost";
 
@@ -123,14 +128,29 @@ pub async fn exchange(
         sent_at: Timestamp::now(),
         reply: None,
     };
-    let outcome = beside(connection, progress.run(sender, request));
-    match timeout_at(deadline, outcome).await {
+    let outcome = {
+        let work = pin!(beside(connection, progress.run(sender, request)));
+        in_time(deadline, work).await
+    };
+    match outcome {
         Ok(outcome) => outcome?,
         Err(_) => progress.cut("timeout")?,
     }
     progress
         .reply
         .ok_or(Missed::Unanswered("cut", progress.sent_at))
+}
+
+/// `work` until the deadline. A process that slept beyond it wakes to the deadline first, although
+/// the answer has been lying in the socket; so what lies there is still read.
+async fn in_time<T>(
+    deadline: Instant,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Elapsed> {
+    match timeout_at(deadline, work.as_mut()).await {
+        Ok(done) => Ok(done),
+        Err(_) => timeout(AWAKENING, work).await,
+    }
 }
 
 /// What has come so far; kept outside the future that a deadline may drop.

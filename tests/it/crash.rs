@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::practice::Api;
+use crate::practice::{Api, Gate, Issuer, Reply};
 use crate::support::oidc::{Options, Registered};
 use crate::support::{Event, OidcProvider, Sidecar};
 
@@ -99,4 +100,20 @@ async fn fifty_kills_lose_no_grant_that_could_be_kept() {
     assert_eq!(provider.events("grant.revoked").len(), lost);
     assert!(lost <= KILLS / 5, "{lost} of {KILLS} kills hit that moment");
     eprintln!("{lost} of {KILLS} kills fell between the server's commit and our fsync");
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_slept_is_kept() {
+    let (issuer, gate) = (Issuer::start().await, Gate::closed());
+    let api = Api::start(&issuer).await;
+    issuer.next(Reply::regular().hold(&gate));
+    let plan = Sidecar::between(&issuer, &api).grant("token_timeout = '2s'");
+    let mut sidecar = plan.start_unready().await;
+    gate.reached_by(1).await;
+    sidecar.signal(Signal::Stop);
+    gate.open();
+    sleep(Duration::from_secs(3)).await;
+    sidecar.signal(Signal::Cont);
+    assert_eq!(sidecar.get("/").await.status, 200);
+    assert_eq!(issuer.requests().len(), 1, "nothing was in doubt");
 }
