@@ -155,15 +155,20 @@ pub enum Imported {
     Kept(Denied),
 }
 
-/// A store that is asked again within this time is waited for.
-const BRIEF: Duration = Duration::from_secs(4);
-
 impl Denied {
-    /// Whether it is but a moment: an engine across a network restarts, a connection breaks. Then
-    /// whoever has the time waits, and is told only if it stays so.
-    fn is_brief(&self) -> bool {
-        let soon = self.retry_after.is_some_and(|wait| wait <= BRIEF);
-        self.reason == Reason::StoreUnavailable && soon
+    /// Whether what stands in the way may pass before `deadline`, so that whoever asks waits for
+    /// it and is told only if it stays: a store across a network restarts, a connection breaks.
+    ///
+    /// So may an authorization server's trouble, but only for a call that was rejected: without
+    /// a token its refusal says more than the wait, and with one the rejection would say less.
+    fn may_pass(&self, ask: Ask, deadline: Instant) -> bool {
+        let passing = match self.reason {
+            Reason::StoreUnavailable => true,
+            Reason::IssuerUnavailable => matches!(ask, Ask::Another(..)),
+            _ => false,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        passing && self.retry_after.is_some_and(|wait| wait < left)
     }
 }
 
@@ -315,7 +320,7 @@ impl Grant {
         floor: Option<u64>,
         ask: Ask,
     ) -> Result<Arc<Token>, Denied> {
-        let found = timeout_at(deadline, self.watch(floor, ask)).await;
+        let found = timeout_at(deadline, self.watch(floor, ask, deadline)).await;
         // What stood in the way at the end says more than that time was up.
         let told = || answer(&self.board.borrow(), floor);
         found
@@ -324,13 +329,18 @@ impl Grant {
             .unwrap_or_else(|| Err(denied(Reason::TokenTimeout, "still_waiting")))
     }
 
-    /// Asks the keeper and reads the board until it says something.
-    async fn watch(&self, floor: Option<u64>, ask: Ask) -> Result<Arc<Token>, Denied> {
+    /// Asks the keeper and reads the board until it says something that stays so.
+    async fn watch(
+        &self,
+        floor: Option<u64>,
+        ask: Ask,
+        deadline: Instant,
+    ) -> Result<Arc<Token>, Denied> {
         let mut board = self.board.clone();
         loop {
             let found = answer(&board.borrow_and_update(), floor);
             let pause = match found {
-                Some(Err(denied)) if denied.is_brief() => denied.retry_after,
+                Some(Err(denied)) if denied.may_pass(ask, deadline) => denied.retry_after,
                 Some(found) => return found,
                 None => {
                     self.asks.ask(ask);

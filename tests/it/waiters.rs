@@ -38,6 +38,7 @@ impl Kept {
         let settings: config::Grant = serde_json::from_value(json!({
             "client_id": issuer.client_id(),
             "client_auth": "none",
+            "renew_floor": "0s",
             "token_endpoint": issuer.token_endpoint(),
             "seed": { "refresh_token": { "file": seed } },
             "store": { "file": { "path": home.path().join("store/crm.grant") } },
@@ -137,6 +138,23 @@ async fn a_failure_is_shared_and_then_remembered() {
         "nobody sat out his time"
     );
     assert_eq!(issuer.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rejected_call_waits_for_a_server_that_is_back_in_time() {
+    let issuer = public_issuer().await;
+    let kept = Kept::of(&issuer).await;
+    let soon = || Instant::now() + client::PATIENCE;
+    let first = kept.grant.token_by(soon()).await.unwrap();
+    issuer.next(Reply::status(503).header("retry-after", "1"));
+    let second = kept.grant.newer_than(&first, soon()).await.unwrap();
+    assert!(second.generation > first.generation);
+    assert_eq!(issuer.requests().len(), 3);
+    // One that is not back before the call's end is not waited for.
+    issuer.next(Reply::status(429).header("retry-after", "3600"));
+    let asked = Instant::now();
+    assert!(kept.grant.newer_than(&second, soon()).await.is_none());
+    assert!(asked.elapsed() < client::PATIENCE);
 }
 
 #[tokio::test]
