@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::SendBody;
-use super::pool::Lease;
+use super::lease::Lease;
 use crate::body::Patience;
 
 /// An answer's body, never silent for longer than `body_timeout`. It ends after its first error.
@@ -58,7 +58,11 @@ impl<B: SendBody> Body for Answer<B> {
         if this.failed {
             return Poll::Ready(None);
         }
-        let error = match Pin::new(&mut this.body).poll_frame(cx) {
+        let frame = match &mut this.lease {
+            Some(lease) => lease.poll_body(&mut this.body, cx),
+            None => Pin::new(&mut this.body).poll_frame(cx),
+        };
+        let error = match frame {
             Poll::Ready(None) => {
                 this.give_back();
                 return Poll::Ready(None);

@@ -1,15 +1,20 @@
 //! HTTP/1.1 towards an upstream: one call at a time per connection.
 
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::engine::Engine;
 use super::expect::{self, Word};
 use super::idle::Reusable;
 use super::outgoing::Outgoing;
@@ -27,6 +32,8 @@ const MAX_HEAD: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Connection<B> {
     send: SendRequest<Outgoing<B>>,
+    engine: Engine,
+    tasks: Tasks,
     opened: Instant,
     progress: Arc<Progress>,
     usage: Usage,
@@ -35,8 +42,7 @@ pub(super) struct Connection<B> {
 }
 
 impl<B: SendBody> Connection<B> {
-    /// Speaks HTTP/1.1 over `wire`, in a task of its own, which also sees to it that answers
-    /// begin within `response_timeout`.
+    /// Speaks HTTP/1.1 over `wire`, and sees to it that answers begin within `response_timeout`.
     pub(super) async fn open(
         wire: Wire,
         response_timeout: Option<Duration>,
@@ -49,7 +55,7 @@ impl<B: SendBody> Connection<B> {
             .await?;
         let progress = Arc::new(Progress::new());
         let watched = Arc::clone(&progress);
-        tasks.spawn("upstream connection", async move {
+        let engine = Engine::new(async move {
             let late = pin!(watched.late(response_timeout));
             tokio::select! {
                 biased;
@@ -62,6 +68,8 @@ impl<B: SendBody> Connection<B> {
         });
         Ok(Self {
             send,
+            engine,
+            tasks: tasks.clone(),
             opened: Instant::now(),
             progress,
             usage: Usage::First,
@@ -72,19 +80,19 @@ impl<B: SendBody> Connection<B> {
     /// Sends one call. What was not written comes back with the outcome.
     pub(super) async fn call(
         &mut self,
-        mut request: Request<B>,
+        mut request: Box<Request<B>>,
     ) -> Outcome<Response<Incoming>, Request<B>> {
         let usage = std::mem::replace(&mut self.usage, Usage::Again);
         self.progress.begun();
         let (word, leave) = expect::expected(&mut request, &self.progress).unzip();
         self.word = word;
         let request = request.map(|body| Outgoing::new(body, &self.progress).after(leave));
-        match self.send.try_send_request(request).await {
+        let (engine, send) = (&mut self.engine, &mut self.send);
+        let mut answer = pin!(engine.hushed(|| send.try_send_request(request)));
+        match poll_fn(|cx| engine.run_for(cx, |cx| answer.as_mut().poll(cx))).await {
             Ok(response) => {
                 self.progress.answered();
-                if let Some(word) = &self.word {
-                    word.answered(response.status());
-                }
+                self.heard(response.status());
                 if framing::is_plain(response.headers()) {
                     Outcome::Done(response)
                 } else {
@@ -97,6 +105,28 @@ impl<B: SendBody> Connection<B> {
                 None => Outcome::Failed(SendError::of(error.into_error(), usage)),
             },
         }
+    }
+
+    /// Goes on with a call whose answer has begun.
+    fn heard(&mut self, status: StatusCode) {
+        if let Some(word) = &self.word {
+            word.answered(status);
+        }
+        // From now on the call runs only as fast as its answer is read, which must not hold the
+        // rest of the request back. And what comes behind a change of the protocol is no call.
+        if self.progress.is_sending() || status == StatusCode::SWITCHING_PROTOCOLS {
+            self.engine.depart(&self.tasks);
+        }
+    }
+
+    /// Polls the body of the answer to the call that runs.
+    pub(super) fn poll_body(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.engine
+            .feed(cx, |cx| Pin::new(&mut *body).poll_frame(cx))
     }
 }
 
@@ -112,13 +142,18 @@ impl<B> Connection<B> {
     }
 
     /// True when it can take the next call at once.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&mut self) -> bool {
+        if !self.send.is_ready() {
+            self.engine.idle();
+        }
         self.send.is_ready()
     }
 
     /// Ends when it can take the next call; false if it never will.
     pub(super) async fn ready(&mut self) -> bool {
-        self.send.ready().await.is_ok()
+        let (engine, send) = (&mut self.engine, &mut self.send);
+        let ready = poll_fn(|cx| engine.run_for(cx, |cx| send.poll_ready(cx)));
+        ready.await.is_ok()
     }
 }
 
@@ -127,8 +162,24 @@ impl<B> Reusable for Box<Connection<B>> {
         !self.send.is_closed()
     }
 
+    fn look(&mut self) {
+        self.engine.idle();
+    }
+
     fn opened(&self) -> Instant {
         self.opened
+    }
+
+    fn part(self) {
+        let Connection {
+            send,
+            engine,
+            tasks,
+            ..
+        } = *self;
+        // With nobody to send anything hyper ends the connection.
+        drop(send);
+        engine.part(&tasks);
     }
 }
 

@@ -87,7 +87,7 @@ impl<B: SendBody> Channel<B> {
     /// Sends one call. What was not written comes back with the outcome.
     pub(super) async fn call(
         &mut self,
-        request: Request<B>,
+        request: Box<Request<B>>,
         response_timeout: Option<Duration>,
         usage: Usage,
     ) -> Outcome<Response<Incoming>, Request<B>> {

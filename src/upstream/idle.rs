@@ -9,8 +9,14 @@ use tokio::time::Instant;
 
 /// A connection that can be used again while it is open.
 pub(super) trait Reusable {
+    /// Whether it is, as far as is known.
     fn is_open(&self) -> bool;
+    /// Finds out whether the other side has closed it.
+    fn look(&mut self);
+    /// When it was opened.
     fn opened(&self) -> Instant;
+    /// Closes it politely.
+    fn part(self);
 }
 
 /// The connections that wait.
@@ -34,15 +40,18 @@ impl<C: Reusable> Idle<C> {
     pub(super) fn put(&mut self, connection: C, now: Instant) {
         if connection.is_open() && !self.is_old(&connection, now) {
             self.waiting.push((connection, now));
+        } else {
+            connection.part();
         }
     }
 
-    /// The connection that waited for the shortest time; what is closed or too old is dropped.
+    /// The connection that waited for the shortest time; what is closed or too old goes.
     pub(super) fn take(&mut self, now: Instant) -> Option<C> {
         while let Some((connection, since)) = self.waiting.pop() {
             if self.is_good(&connection, since, now) {
                 return Some(connection);
             }
+            connection.part();
         }
         None
     }
@@ -51,7 +60,11 @@ impl<C: Reusable> Idle<C> {
     /// one will be, if anything waits.
     pub(super) fn sweep(&mut self, now: Instant) -> Option<Instant> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|(connection, since)| self.is_good(connection, *since, now));
+        let gone = waiting.extract_if(.., |(connection, since)| {
+            connection.look();
+            !self.is_good(connection, *since, now)
+        });
+        gone.for_each(|(connection, _)| connection.part());
         self.waiting = waiting;
         let ends = self.waiting.iter().map(|(connection, since)| {
             let idle = self.timeout.map(|limit| *since + limit);
@@ -63,9 +76,10 @@ impl<C: Reusable> Idle<C> {
         ends.min()
     }
 
-    /// Drops all.
+    /// Lets all go.
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        let all = self.waiting.drain(..);
+        all.for_each(|(connection, _)| connection.part());
     }
 
     fn is_good(&self, connection: &C, since: Instant, now: Instant) -> bool {
@@ -94,6 +108,10 @@ mod tests {
         fn is_open(&self) -> bool {
             self.open
         }
+
+        fn look(&mut self) {}
+
+        fn part(self) {}
 
         fn opened(&self) -> Instant {
             self.opened

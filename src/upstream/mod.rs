@@ -6,13 +6,15 @@
 //!
 //! What always holds: a request that was not written is sent again on another connection, here
 //! and silently; one that was written, even in part, never is: [`SendError`] says what is known
-//! and the caller decides. A call boxes nothing, spawns nothing and arms no timer (HTTP/1.1).
-//! No answer whose framing two parties could read differently gets through.
+//! and the caller decides. A call over HTTP/1.1 spawns nothing and arms no timer; its connection
+//! is run by whoever waits for it ([`engine`]). No answer whose framing two parties could read
+//! differently gets through.
 //!
 //! Beside all this stands [`exchange()`]: one request over a connection of its own.
 
 mod answer;
 mod dial;
+mod engine;
 mod error;
 mod exchange;
 mod expect;
@@ -20,12 +22,14 @@ mod framing;
 mod http1;
 mod http2;
 mod idle;
+mod lease;
 mod metrics;
 mod outgoing;
 mod pool;
 mod progress;
 mod wire;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +38,10 @@ use http::header::HOST;
 use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
+use hyper::body::Incoming;
 
-use self::pool::{Lease, Pool, Take};
+use self::lease::Lease;
+use self::pool::{Pool, Take};
 use crate::config;
 use crate::drain::Tasks;
 
@@ -125,31 +131,41 @@ impl<B: SendBody> Upstream<B> {
     ///
     /// Of the request's URI only path and query are used; scheme and authority are the
     /// upstream's, and so is `Host` where none is set.
-    pub async fn send(&self, request: Request<B>) -> Result<Response<Answer<B>>, SendError> {
-        self.send_over(request, Take::Waiting).await
+    pub fn send(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Answer<B>>, SendError>> {
+        self.send_over(Box::new(request), Take::Waiting)
     }
 
     /// The same, on a connection that nothing was sent on before where that can be had: for a
     /// call that died on one that was kept, since the others that are kept may be as dead.
-    pub async fn send_anew(&self, request: Request<B>) -> Result<Response<Answer<B>>, SendError> {
-        self.send_over(request, Take::New).await
+    pub fn send_anew(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Answer<B>>, SendError>> {
+        self.send_over(Box::new(request), Take::New)
     }
 
+    /// The request is boxed here, once, since it is handed on several times.
     async fn send_over(
         &self,
-        mut request: Request<B>,
+        mut request: Box<Request<B>>,
         take: Take,
     ) -> Result<Response<Answer<B>>, SendError> {
         let mut fresh = 0;
         loop {
-            let lease = self.pool.lease(take).await?;
-            let (outcome, usage) = self.try_send(request, lease).await;
-            match outcome {
-                Outcome::Done(response) => return Ok(response),
+            let mut lease = self.pool.lease(take).await?;
+            let usage = lease.usage();
+            match self.try_send(request, &mut lease).await {
+                Outcome::Done(response) => {
+                    let limit = self.pool.settings.body_timeout;
+                    return Ok(response.map(|body| Answer::new(body, limit, lease)));
+                }
                 Outcome::Failed(error) => return Err(error),
-                Outcome::Unsent(back, _) if usage == Usage::Again => request = *back,
+                Outcome::Unsent(back, _) if usage == Usage::Again => request = back,
                 Outcome::Unsent(back, _) if fresh + 1 < FRESH_ATTEMPTS => {
-                    request = *back;
+                    request = back;
                     fresh += 1;
                 }
                 Outcome::Unsent(_, source) => {
@@ -162,35 +178,24 @@ impl<B: SendBody> Upstream<B> {
 
     async fn try_send(
         &self,
-        mut request: Request<B>,
-        lease: Lease<B>,
-    ) -> (Outcome<Response<Answer<B>>, Request<B>>, Usage) {
-        let settings = &self.pool.settings;
-        let (outcome, lease, usage) = match lease {
-            Lease::Own(mut own) => {
-                let usage = own.connection.usage();
+        mut request: Box<Request<B>>,
+        lease: &mut Lease<B>,
+    ) -> Outcome<Response<Incoming>, Request<B>> {
+        match lease {
+            Lease::Own(own) => {
                 self.for_http1(&mut request);
-                let outcome = own.connection.call(request).await;
-                (outcome, Lease::Own(own), usage)
+                own.connection.call(request).await
             }
-            Lease::Share { mut channel, usage } => {
-                let limit = settings.response_timeout;
+            Lease::Share { channel, usage } => {
                 self.for_http2(&mut request);
-                let outcome = channel.call(request, limit, usage).await;
+                let limit = self.pool.settings.response_timeout;
+                let outcome = channel.call(request, limit, *usage).await;
                 if let Outcome::Unsent(..) = outcome {
-                    self.pool.forsake(&channel);
+                    self.pool.forsake(channel);
                 }
-                (outcome, Lease::Share { channel, usage }, usage)
+                outcome
             }
-        };
-        let outcome = match outcome {
-            Outcome::Done(response) => {
-                Outcome::Done(response.map(|body| Answer::new(body, settings.body_timeout, lease)))
-            }
-            Outcome::Unsent(request, error) => Outcome::Unsent(request, error),
-            Outcome::Failed(error) => Outcome::Failed(error),
-        };
-        (outcome, usage)
+        }
     }
 
     /// Origin form, with `Host` (RFC 9112 §3.2.1) and what HTTP/1.1 wants said of body and trailers.

@@ -23,15 +23,20 @@ pub(super) struct Outgoing<B> {
     leave: Option<Leave>,
 }
 
-impl<B> Outgoing<B> {
+impl<B: Body> Outgoing<B> {
     pub(super) fn new(body: B, progress: &Arc<Progress>) -> Self {
+        if !body.is_end_stream() {
+            progress.sends();
+        }
         Self {
             body: Some(body),
             progress: Arc::clone(progress),
             leave: None,
         }
     }
+}
 
+impl<B> Outgoing<B> {
     /// The same, nothing of which is asked for before it has leave.
     pub(super) fn after(mut self, leave: Option<Leave>) -> Self {
         self.leave = leave;
@@ -48,7 +53,7 @@ impl<B> Drop for Outgoing<B> {
     /// hyper drops a body when it has ended.
     fn drop(&mut self) {
         if self.body.is_some() {
-            self.progress.handed();
+            self.progress.sent();
         }
     }
 }

@@ -15,20 +15,21 @@ use super::dial::DialError;
 use super::http1::Connection;
 use super::http2::Channel;
 use super::idle::{Idle, Reusable};
+use super::lease::{Lease, Own};
 use super::metrics::RouteMetrics;
 use super::{SendBody, SendError, Settings, Usage, Wire};
 use crate::config::HttpVersion;
 use crate::drain::Tasks;
 
-/// How long a connection whose answer has ended may need until it can take the next call.
-const SETTLING: Duration = Duration::from_secs(1);
+/// How often the connections that wait are looked at: those that the upstream has closed go.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The connections of one upstream in one worker.
 #[derive(Debug)]
 pub(super) struct Pool<B: SendBody> {
     pub(super) settings: Settings,
     pub(super) metrics: RouteMetrics,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     permits: Arc<Semaphore>,
     /// Held by whoever dials where one connection may serve all who wait.
     dialling: tokio::sync::Mutex<()>,
@@ -80,54 +81,6 @@ enum Way<B: SendBody> {
     Dial,
 }
 
-/// A connection for one call.
-#[derive(Debug)]
-pub(super) enum Lease<B: SendBody> {
-    /// HTTP/1.1: to be given back.
-    Own(Own<B>),
-    /// HTTP/2: a share in the connection.
-    Share { channel: Channel<B>, usage: Usage },
-}
-
-/// A connection of HTTP/1.1 in use.
-#[derive(Debug)]
-pub(super) struct Own<B: SendBody> {
-    /// Boxed for as long as it lives, so that a call moves a pointer about.
-    pub(super) connection: Box<Connection<B>>,
-    pool: Arc<Pool<B>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl<B: SendBody> Lease<B> {
-    /// The call has ended well.
-    pub(super) fn give_back(self) {
-        match self {
-            Self::Share { .. } => {}
-            Self::Own(own) => own.give_back(),
-        }
-    }
-}
-
-impl<B: SendBody> Own<B> {
-    fn give_back(self) {
-        if self.connection.is_ready() {
-            self.pool.put(self.connection);
-        } else if self.connection.is_open() && !self.connection.keeps_body_back() {
-            // The answer came before the request's end; rare, so a task is no cost.
-            let tasks = self.pool.tasks.clone();
-            tasks.spawn("upstream settling", self.settle());
-        }
-        // The permit is released here, after the connection can be found.
-    }
-
-    /// Gives back what needs a moment until it can take the next call.
-    async fn settle(mut self) {
-        if let Ok(true) = timeout(SETTLING, self.connection.ready()).await {
-            self.pool.put(self.connection);
-        }
-    }
-}
-
 impl<B: SendBody> Pool<B> {
     pub(super) fn new(settings: Settings, tasks: Tasks, metrics: RouteMetrics) -> Self {
         let speaks = match settings.http {
@@ -159,6 +112,26 @@ impl<B: SendBody> Pool<B> {
 
     /// A connection for one call: one that waits, or a new one. Cancel-safe.
     pub(super) async fn lease(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
+        match self.at_hand(take) {
+            Some(lease) => Ok(lease),
+            // Boxed: a call that need not wait for a dial is not to carry the room for it about.
+            None => Box::pin(self.waited_for(take)).await,
+        }
+    }
+
+    /// A connection that can be had at once.
+    fn at_hand(self: &Arc<Self>, take: Take) -> Option<Lease<B>> {
+        if self.state().speaks != Speaks::Http1 {
+            return self.share();
+        }
+        if take == Take::New {
+            return None;
+        }
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        self.waiting(take, permit).ok()
+    }
+
+    async fn waited_for(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
         let failures = self.state().failures;
         match self.way(failures)? {
             Way::Share(lease) => return Ok(lease),
@@ -195,19 +168,28 @@ impl<B: SendBody> Pool<B> {
 
     /// A connection of HTTP/1.1.
     async fn own(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
-        let permit = self.permit().await?;
+        match self.waiting(take, self.permit().await?) {
+            Ok(lease) => Ok(lease),
+            Err(permit) => {
+                let wire = self.dial().await.map_err(SendError::Dial)?;
+                self.settle(wire, Some(permit)).await
+            }
+        }
+    }
+
+    /// A connection of HTTP/1.1 that waits, if one does and will do; else the permit again.
+    fn waiting(
+        self: &Arc<Self>,
+        take: Take,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Lease<B>, OwnedSemaphorePermit> {
         // Where a new one is wanted, one that waits makes room for it.
         let waiting = self.state().idle.take(Instant::now());
-        if let Some(connection) = waiting.filter(|_| take == Take::Waiting) {
-            self.metrics.reused();
-            return Ok(Lease::Own(Own {
-                connection,
-                pool: Arc::clone(self),
-                _permit: permit,
-            }));
-        }
-        let wire = self.dial().await.map_err(SendError::Dial)?;
-        self.settle(wire, Some(permit)).await
+        let Some(connection) = waiting.filter(|_| take == Take::Waiting) else {
+            return Err(permit);
+        };
+        self.metrics.reused();
+        Ok(Lease::Own(Own::new(connection, self, permit)))
     }
 
     /// A share in the connection of HTTP/2, if there is a good one.
@@ -292,11 +274,7 @@ impl<B: SendBody> Pool<B> {
         let connection = Connection::open(wire, limit, &self.tasks)
             .await
             .map_err(broken)?;
-        Ok(Lease::Own(Own {
-            connection: Box::new(connection),
-            pool: Arc::clone(self),
-            _permit: permit,
-        }))
+        Ok(Lease::Own(Own::new(Box::new(connection), self, permit)))
     }
 
     /// Lets all share a connection of HTTP/2.
@@ -320,9 +298,9 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// Keeps a connection for the next call.
-    fn put(self: &Arc<Self>, connection: Box<Connection<B>>) {
+    pub(super) fn put(self: &Arc<Self>, connection: Box<Connection<B>>) {
         if self.tasks.stopping() {
-            return;
+            return connection.part();
         }
         let mut state = self.state();
         state.idle.put(connection, Instant::now());
@@ -376,9 +354,10 @@ async fn sweep<B: SendBody>(pool: Weak<Pool<B>>, tasks: Tasks) {
                 state.idle.clear();
                 state.shared = None;
             }
-            let next = state.sweep(&pool.settings, Instant::now());
+            let now = Instant::now();
+            let next = state.sweep(&pool.settings, now);
             state.sweeping = next.is_some();
-            next
+            next.map(|next| next.min(now + LOOK))
         };
         let Some(next) = next else { return };
         tokio::select! {

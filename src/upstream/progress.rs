@@ -17,6 +17,7 @@ pub(super) struct Progress {
     /// When the upstream's turn began, in milliseconds since `start`, or [`NOT`].
     turn: AtomicU64,
     answered: AtomicBool,
+    sending: AtomicBool,
     late: AtomicBool,
 }
 
@@ -33,6 +34,7 @@ impl Progress {
             start: Instant::now(),
             turn: AtomicU64::new(NOT),
             answered: AtomicBool::new(true),
+            sending: AtomicBool::new(false),
             late: AtomicBool::new(false),
         }
     }
@@ -41,6 +43,24 @@ impl Progress {
     pub(super) fn begun(&self) {
         self.answered.store(false, Relaxed);
         self.handed();
+    }
+
+    /// The call has a body, of which nothing was handed out yet.
+    pub(super) fn sends(&self) {
+        self.sending.store(true, Relaxed);
+    }
+
+    /// All of the request was handed out, or nothing more of it will be: the upstream's turn.
+    pub(super) fn sent(&self) {
+        // Where there is no body, the turn was handed over as the call began.
+        if self.sending.swap(false, Relaxed) {
+            self.handed();
+        }
+    }
+
+    /// True while more of the request may be handed out.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.load(Relaxed)
     }
 
     /// A piece of the request, or its end, was handed out: the upstream's turn.

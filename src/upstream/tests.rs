@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::dial::tests::{Authority, Clients, names};
@@ -440,6 +440,43 @@ async fn an_early_answer_does_not_spoil_the_connection() {
     assert_eq!(house.counts(), [1, 1, 1]);
 }
 
+#[tokio::test]
+async fn an_answer_that_nobody_reads_holds_no_request_back() {
+    let (listener, url) = listener().await;
+    let house = House::new(&url, |_| {});
+    let takes = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        head(&mut stream).await;
+        let begun = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nok";
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut rest = String::new();
+        while !rest.ends_with("0\r\n\r\n") {
+            rest.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        rest
+    };
+    let pieces = [
+        Piece::Data("a"),
+        Piece::pause(50),
+        Piece::Data("b"),
+        Piece::pause(50),
+    ];
+    let sends = house.upstream.send(request(Script(pieces.into())));
+    let both = async { tokio::join!(takes, sends) };
+    let (rest, answer) = timeout(Duration::from_secs(5), both).await.unwrap();
+    assert_eq!(rest, "1\r\na\r\n1\r\nb\r\n0\r\n\r\n");
+    drop(answer.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_upstream_has_closed_is_let_go_of() {
+    let house = House::scripted(&[&[Read, Write(OK), Close]]).await;
+    house.get().await.unwrap();
+    settle().await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(house.counts(), [0, 1, 0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_more_connections_than_allowed_and_waiting_is_in_order() {
     let (listener, url) = listener().await;
@@ -658,7 +695,7 @@ async fn an_http2_connection_that_ends_is_replaced() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let _ = tokio::time::timeout(Duration::from_secs(1), mirror(stream)).await;
+            let _ = timeout(Duration::from_secs(1), mirror(stream)).await;
         }
     });
     let house = House::new(&url, |settings| settings.http = HttpVersion::Http2);
