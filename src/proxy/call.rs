@@ -42,6 +42,10 @@ pub(super) struct Call<'a> {
 /// How often a call is sent again with a newer token: with one that was there, with a new one.
 const REPLAYS_MOST: usize = 2;
 
+/// Room for the fields of an ordinary answer: hyper reads it into the map that it sent the request
+/// from, which so need not grow field by field.
+const ANSWER_FIELDS: usize = 16;
+
 /// Which try of the same sending it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
@@ -111,7 +115,8 @@ impl<'a> Call<'a> {
             return Ok(token);
         }
         let token = grant.token_by(visit.arrived + self.lane.route.settings.token_wait.duration());
-        token
+        // Boxed, like all that is rare here: what most calls never do is not to be carried about.
+        Box::pin(token)
             .await
             .map_err(|denied| Fault::NoToken(grant.name().clone(), denied))
     }
@@ -122,10 +127,23 @@ impl<'a> Call<'a> {
     /// from a replica shortly before its end. One that was obtained since the rejection is the last.
     pub(super) async fn exchange(
         &self,
+        token: Arc<Token>,
+        visit: &mut Visit,
+    ) -> Result<Looked, Fault> {
+        let answer = self.send(&token, visit).await?;
+        if self.passes(&answer, &token) {
+            return Ok(answer);
+        }
+        Box::pin(self.replayed(answer, token, visit)).await
+    }
+
+    /// The answer to the call with a newer token, as long as `answer` rejects the one it carried.
+    async fn replayed(
+        &self,
+        mut answer: Looked,
         mut token: Arc<Token>,
         visit: &mut Visit,
     ) -> Result<Looked, Fault> {
-        let mut answer = self.send(&token, visit).await?;
         let mut rejected_at = None;
         for _ in 0..REPLAYS_MOST {
             let Some(newer) = self.rejected(&mut answer, &token, visit).await else {
@@ -134,11 +152,21 @@ impl<'a> Call<'a> {
             let rejected_at = *rejected_at.get_or_insert(visit.heard);
             token = newer;
             answer = self.send(&token, visit).await?;
-            if token.obtained_since(rejected_at) {
+            if self.passes(&answer, &token) || token.obtained_since(rejected_at) {
                 break;
             }
         }
         Ok(answer)
+    }
+
+    /// True if the head alone shows that the answer rejects no token.
+    fn passes(&self, looked: &Looked, token: &Token) -> bool {
+        let (status, headers) = (looked.answer.status(), looked.answer.headers());
+        let passes = self.lane.route.rejection.by_head(status, headers) == Verdict::Pass;
+        if passes {
+            accepted(status, token);
+        }
+        passes
     }
 
     /// Sends the call. Where it died on a kept connection that the upstream had closed meanwhile,
@@ -151,7 +179,7 @@ impl<'a> Call<'a> {
             && may_be_repeated(error, &self.head.method)
             && self.held.replayable()
         {
-            answer = self.send_once(token, Attempt::Second).await;
+            answer = Box::pin(self.send_once(token, Attempt::Second)).await;
         }
         visit.answered_since(sent);
         match answer {
@@ -174,17 +202,17 @@ impl<'a> Call<'a> {
         let mut request = Request::new(body);
         request.method_mut().clone_from(&self.head.method);
         request.uri_mut().clone_from(&self.head.uri);
-        request.headers_mut().clone_from(&self.head.headers);
-        request
-            .headers_mut()
-            .insert(&token.name, token.value.clone());
+        let headers = request.headers_mut();
+        headers.clone_from(&self.head.headers);
+        headers.reserve(ANSWER_FIELDS);
+        headers.insert(&token.name, token.value.clone());
         let upstream = match self.upgrade {
             None => &self.lane.upstream,
             Some(_) => &self.lane.upgrades,
         };
         match attempt {
             Attempt::First => upstream.send(request).await,
-            Attempt::Second => upstream.send_anew(request).await,
+            Attempt::Second => Box::pin(upstream.send_anew(request)).await,
         }
     }
 
@@ -214,7 +242,7 @@ impl<'a> Call<'a> {
         let rejection = &self.lane.route.rejection;
         let status = looked.answer.status();
         let rejects = match rejection.by_head(status, looked.answer.headers()) {
-            Verdict::Pass => false,
+            Verdict::Pass => return None,
             Verdict::Rejected => true,
             Verdict::NeedBody => {
                 looked.look().await;
@@ -227,10 +255,7 @@ impl<'a> Call<'a> {
             }
         };
         if !rejects {
-            // An answer that is no error shows that the token is good.
-            if status.as_u16() < 400 {
-                token.accepted();
-            }
+            accepted(status, token);
             return None;
         }
         self.lane.route.metrics.rejections.inc();
@@ -260,7 +285,7 @@ impl<'a> Call<'a> {
 
     /// The answer on its way back to the caller.
     pub(super) async fn back(
-        self,
+        &mut self,
         looked: Looked,
         tasks: &Tasks,
     ) -> Result<Response<Outbound>, Fault> {
@@ -273,7 +298,7 @@ impl<'a> Call<'a> {
         let status = answer.status();
         headers::strip_response(status, answer.headers_mut(), asked)?;
         if status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some((_, caller)) = self.upgrade
+            && let Some((_, caller)) = self.upgrade.take()
         {
             let upstream = hyper::upgrade::on(&mut answer);
             let limit = self.lane.route.settings.max_stream_age;
@@ -296,6 +321,13 @@ impl<'a> Call<'a> {
             head,
             Outbound::upstream(read, body).ageing(age),
         ))
+    }
+}
+
+/// An answer that is no error shows that the token is good.
+fn accepted(status: StatusCode, token: &Token) {
+    if status.as_u16() < 400 {
+        token.accepted();
     }
 }
 

@@ -155,8 +155,10 @@ pub(super) fn expects_continue(parts: &mut Parts) -> bool {
 /// Most heads have few of them. One walk over the names they do have is cheaper than looking each
 /// of the known ones up, and what is found is taken off one by one.
 pub(super) fn strip_hop(headers: &mut HeaderMap) {
-    while let Some(name) = named_by_connection(headers) {
-        headers.remove(name.as_str());
+    if !headers.get_all(CONNECTION).iter().all(names_nothing) {
+        while let Some(name) = named_by_connection(headers) {
+            headers.remove(name.as_str());
+        }
     }
     while let Some(name) = headers.keys().find(|name| is_hop(name)).cloned() {
         headers.remove(&name);
@@ -165,6 +167,12 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
             headers.remove(CONTENT_LENGTH);
         }
     }
+}
+
+/// True for what most have to say there, which names no field that is not known anyway.
+fn names_nothing(connection: &HeaderValue) -> bool {
+    let value = connection.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// A field that `Connection` names, if one is there; itself it goes last.

@@ -92,7 +92,7 @@ impl Proxy {
         let table = self.table();
         let lane = table.find(&parts)?;
         visit.enter(&lane.route);
-        let call = Call::prepare(lane, parts, body)?;
+        let mut call = Call::prepare(lane, parts, body)?;
         let token = call.token(visit).await?;
         let answer = call.exchange(token, visit).await?;
         call.back(answer, &self.tasks).await
