@@ -14,13 +14,21 @@ use super::reply::Fault;
 /// Refuses what HTTP forbids, or what would hand the credential to the caller, and that the HTTP
 /// library lets through.
 pub(super) fn admit(parts: &Parts) -> Result<(), Fault> {
-    // TRACE would echo the injected credential to the caller; CONNECT would be a tunnel past it.
-    if parts.method == Method::TRACE || parts.method == Method::CONNECT {
+    if goes_past_the_credential(&parts.method) {
         return Err(Fault::MethodRefused);
     }
     admit_target(parts)?;
     admit_host(parts)?;
     admit_transfer_encoding(&parts.headers)
+}
+
+/// TRACE would echo the injected credential to the caller, as TRACK does at servers that have it;
+/// CONNECT would be a tunnel past it. Some servers take a method in any case.
+fn goes_past_the_credential(method: &Method) -> bool {
+    let method = method.as_str();
+    ["TRACE", "TRACK", "CONNECT"]
+        .iter()
+        .any(|refused| method.eq_ignore_ascii_case(refused))
 }
 
 /// A path, a whole URL, or `*` of `OPTIONS` (RFC 9112 §3.2); never a user's name and password,
@@ -420,9 +428,9 @@ mod tests {
 
     #[test]
     fn trace_and_connect_are_refused() {
-        for method in [Method::TRACE, Method::CONNECT] {
+        for method in ["TRACE", "trace", "Track", "CONNECT", "connect"] {
             let mut parts = parts(Version::HTTP_11, "/", &[("host", "a")]);
-            parts.method = method;
+            parts.method = method.parse().unwrap();
             assert!(matches!(admit(&parts), Err(Fault::MethodRefused)));
         }
     }

@@ -122,9 +122,11 @@ impl Fault {
                 .map(|status| (PROXY_STATUS, status)),
         );
         match self {
+            // What follows may be meant for the tunnel that was asked for.
             Self::MethodRefused => {
                 let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::NoToken(
                 _,
@@ -135,8 +137,9 @@ impl Fault {
             ) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
             }
-            // What is left of the body would be read as the next request.
-            Self::TooLarge | Self::TooSlow => {
+            // What is left of the body would be read as the next request; and who made a bad head
+            // may have another mind of where the next one begins.
+            Self::TooLarge | Self::TooSlow | Self::BadRequest(_) => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
