@@ -129,7 +129,9 @@ impl Route {
         } else {
             sent.path()
         };
-        if self.base.is_empty() && path.len() == sent.path().len() {
+        // A URL may have a query and no path (RFC 9110 §4.2.1), a target may not.
+        let whole = sent.as_str().starts_with('/');
+        if self.base.is_empty() && path.len() == sent.path().len() && whole {
             return Ok(sent);
         }
         let slash = if path.is_empty() && self.base.is_empty() {
@@ -186,29 +188,80 @@ fn fixed_headers(settings: &config::Route) -> Result<Vec<(HeaderName, HeaderValu
     Ok(fixed)
 }
 
-/// True when the path's dot segments, plain or percent-encoded, climb above its beginning once
-/// somebody normalises it. Slashes may be encoded or backslashes, and `;` parameters may follow.
+/// True when the path's dot segments climb above its beginning once somebody normalises it,
+/// whichever way that is: what may be a step up counts as one, and what may be a step down only if
+/// everybody takes it for one.
 fn climbs_out(path: &str) -> bool {
     if !path.contains("..") && !path.contains('%') {
         return false;
     }
-    let plain = path
-        .to_ascii_lowercase()
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "/");
-    let mut depth = 0_i64;
-    for segment in plain.split(['/', '\\']) {
-        match segment.split(';').next().unwrap_or_default() {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-        if depth < 0 {
+    let mut depth = 0;
+    for segment in path.split('/') {
+        let (lowest, end) = steps(segment);
+        if depth + lowest < 0 {
             return true;
         }
+        depth += end;
     }
     false
+}
+
+/// How deep a segment leads at the least, on its way and at its end.
+///
+/// Dots and slashes may be percent-encoded, more than once or in ways that only old decoders take,
+/// slashes may be backslashes, and what a server cuts off may follow the dots.
+fn steps(segment: &str) -> (i64, i64) {
+    let (mut lowest, mut here) = (0_i64, 0_i64);
+    for name in decoded(segment).split(['/', '\\']) {
+        let name = name.split([';', '?', '#', '\0']).next();
+        let name = name.unwrap_or_default();
+        match name.trim_end_matches(|last: char| last.is_ascii_whitespace()) {
+            "" | "." => {}
+            ".." => here -= 1,
+            _ => here += 1,
+        }
+        lowest = lowest.min(here);
+    }
+    // Who takes an encoded slash for part of a name sees one name.
+    (lowest, here.min(1))
+}
+
+/// A segment as the most eager decoder would read it, as far as that moves about in a tree.
+fn decoded(segment: &str) -> String {
+    let mut plain = segment.to_ascii_lowercase();
+    // Each round takes one layer off, so that it comes to an end.
+    while let Some(peeled) = peel(&plain) {
+        plain = peeled;
+    }
+    plain
+}
+
+/// A segment with one layer of encoding less, if there is one.
+fn peel(segment: &str) -> Option<String> {
+    const MEANT: [(&str, &str); 13] = [
+        ("%25", "%"),
+        ("%2e", "."),
+        ("%2f", "/"),
+        ("%5c", "\\"),
+        ("%3b", ";"),
+        ("%3f", "?"),
+        ("%23", "#"),
+        ("%00", "\0"),
+        ("%20", " "),
+        ("%09", "\t"),
+        // Longer than UTF-8 may be.
+        ("%c0%ae", "."),
+        ("%c0%af", "/"),
+        ("%c1%9c", "\\"),
+    ];
+    if !segment.contains('%') {
+        return None;
+    }
+    let found = MEANT.iter().filter(|(code, _)| segment.contains(code));
+    found.fold(None, |peeled: Option<String>, (code, plain)| {
+        let segment = peeled.as_deref().unwrap_or(segment);
+        Some(segment.replace(code, plain))
+    })
 }
 
 /// The routes with one worker's own connections, the most particular first.
@@ -290,6 +343,21 @@ mod tests {
             "/..;v=1/x",
             "/..",
             "\\..\\x",
+            "/%252e%252e/x",
+            "/%25252e./x",
+            "/..%252fx",
+            "/..%3bv=1/x",
+            "/..%00/x",
+            "/..%20/x",
+            "/..%09/x",
+            "/..%23/x",
+            "/%c0%ae%C0%AE/x",
+            "/..%c0%afx",
+            "/..%c1%9cx",
+            "/a/;/../../x",
+            "/a%2fb/../../x",
+            "/a\\b/../../x",
+            "/a%5c..%5c/../x",
         ] {
             assert!(climbs_out(path), "{path}");
         }
@@ -303,6 +371,10 @@ mod tests {
             "/a..",
             "/%2e%2e%2e",
             "/a%20b",
+            "/100%25/a",
+            "/%",
+            "/a%252e%252e",
+            "/.. a",
         ] {
             assert!(!climbs_out(path), "{path}");
         }

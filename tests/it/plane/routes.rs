@@ -1,6 +1,6 @@
 //! Which call goes where: by host, by whole segments of the path, the longest first.
 
-use super::status;
+use super::{World, status};
 use crate::practice::{Api, Issuer};
 use crate::support::{Sidecar, SidecarBuilder};
 
@@ -62,7 +62,7 @@ const CALLS: [(&str, &str, Option<&str>); 32] = [
 ];
 
 /// Paths that would leave their route once somebody on the way normalises them.
-const ESCAPES: [&str; 10] = [
+const ESCAPES: [&str; 16] = [
     "/crm/../own",
     "/crm/..",
     "/crm/x/../../own",
@@ -73,6 +73,14 @@ const ESCAPES: [&str; 10] = [
     "/crm/..;x=1/own",
     "/cut/../own",
     "/cut/deep/..\\..\\own",
+    // Two names for who decodes the slash, and one for who does not.
+    "/crm/a%2fb/../../own",
+    "/crm/a\\b/../../own",
+    // For who decodes twice, or cuts something off.
+    "/crm/%252e%252e/own",
+    "/crm/..%252fown",
+    "/crm/..%3b/own",
+    "/crm/..%00/own",
 ];
 
 async fn house() -> (Issuer, Api, Sidecar) {
@@ -120,7 +128,15 @@ async fn a_path_that_would_leave_its_route_is_refused() {
         assert!(answer.contains("path_escapes_route"), "{answer}");
     }
     assert!(api.requests().is_empty());
-    for target in ["/crm/a/../b", "/crm/%2e/x", "/crm/...", "/crm/a..b"] {
+    for target in [
+        "/crm/a/../b",
+        "/crm/%2e/x",
+        "/crm/...",
+        "/crm/a..b",
+        "/crm/a%2fb/../c",
+        "/crm/100%25",
+        "/crm/a%252e%252e",
+    ] {
         assert_eq!(sidecar.get(target).await.status, 200, "{target}");
         assert_eq!(api.last().unwrap().path(), format!("/one{target}"));
     }
@@ -140,5 +156,18 @@ async fn http2_is_routed_by_its_authority() {
             assert_eq!(answer.status, 200);
             assert_eq!(api.last().unwrap().path(), expected);
         }
+    }
+}
+
+/// A URL may have one (RFC 9110 §4.2.1), the path of a request to a server is never empty.
+#[tokio::test]
+async fn a_query_without_a_path_gets_its_slash() {
+    for http in ["http1", "http2"] {
+        let world = World::with(|sidecar| sidecar.route(&format!("http = '{http}'"))).await;
+        let request = "GET http://a?x=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let answer = world.sidecar.proxy().exchange(request).await;
+        assert_eq!(status(&answer), 200, "{http}: {answer}");
+        let target = world.api.last().unwrap().target;
+        assert_eq!(target.path_and_query().unwrap(), "/?x=1");
     }
 }
