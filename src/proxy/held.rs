@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use prometheus::IntCounter;
 
 use super::headers;
+use super::kept::Kept;
 use super::route::Route;
 use crate::listen::{Inbound, InboundError};
 
@@ -29,12 +30,10 @@ pub(super) enum Held {
 /// The caller's body and what of it is kept.
 pub(super) struct Source {
     inbound: Inbound,
-    kept: Vec<Bytes>,
+    kept: Kept,
     trailers: Option<HeaderMap>,
     /// A piece that was taken early and is not kept.
     ahead: Option<Result<Frame<Bytes>, Unsendable>>,
-    /// How many more bytes may be kept; nothing: more came than may be, and none are.
-    room: Option<usize>,
     /// Whether the caller was asked for anything of it.
     asked: bool,
     ended: bool,
@@ -79,10 +78,9 @@ impl Held {
         }
         Self::Some(Arc::new(Mutex::new(Source {
             inbound,
-            kept: Vec::new(),
+            kept: Kept::new(route.settings.replay_max.len()),
             trailers: None,
             ahead: None,
-            room: Some(route.settings.replay_max.len()),
             asked: false,
             ended: false,
             fault: None,
@@ -109,8 +107,9 @@ impl Held {
             return Some(Outgoing::Nothing);
         };
         let mut held = lock(source);
+        held.kept.gather();
         let left = held.length();
-        if held.sending > 0 && held.room.is_none() || held.fault.is_some() {
+        if held.sending > 0 && !held.kept.is_whole() || held.fault.is_some() {
             return None;
         }
         held.sending += 1;
@@ -181,7 +180,7 @@ impl Held {
             Self::Nothing => true,
             Self::Some(source) => {
                 let held = lock(source);
-                held.room.is_some() && held.fault.is_none()
+                held.kept.is_whole() && held.fault.is_none()
             }
         }
     }
@@ -205,29 +204,23 @@ impl Source {
         if self.ending == Ending::Trailers {
             return None;
         }
-        let kept: u64 = self.kept.iter().map(|chunk| chunk.len() as u64).sum();
+        let kept: u64 = (self.kept.pieces().iter())
+            .map(|chunk| chunk.len() as u64)
+            .sum();
         let rest = self.inbound.size_hint().exact();
         rest.map(|rest| rest.saturating_add(kept))
     }
 
-    fn keep(&mut self, chunk: &Bytes) {
-        self.room = self.room.and_then(|room| room.checked_sub(chunk.len()));
-        match self.room {
-            Some(_) => self.kept.push(chunk.clone()),
-            None => self.kept = Vec::new(),
-        }
-    }
-
     /// Takes the next piece if it is there, and keeps it for the next who asks.
     fn look_ahead(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.ahead.is_some() || !self.kept.is_empty() {
+        if self.ahead.is_some() || !self.kept.pieces().is_empty() {
             return true;
         }
         let Poll::Ready(frame) = self.poll(cx) else {
             return false;
         };
         // What is kept for a replay is given from there.
-        self.ahead = frame.filter(|_| self.kept.is_empty());
+        self.ahead = frame.filter(|_| self.kept.pieces().is_empty());
         true
     }
 
@@ -258,7 +251,7 @@ impl Source {
         match frame.into_data() {
             Ok(chunk) => {
                 self.bytes.inc_by(chunk.len() as u64);
-                self.keep(&chunk);
+                self.kept.keep(&chunk);
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(frame) => {
@@ -312,12 +305,12 @@ impl Reader {
             held.waiting = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let frame = if let Some(chunk) = held.kept.get(self.next) {
+        let frame = if let Some(chunk) = held.kept.pieces().get(self.next) {
             self.next += 1;
             Poll::Ready(Some(Ok(Frame::data(chunk.clone()))))
         } else {
             let frame = held.poll(cx);
-            self.next = held.kept.len();
+            self.next = held.kept.pieces().len();
             frame
         };
         drop(held);
@@ -372,7 +365,7 @@ impl Body for Outgoing {
             return true;
         }
         let held = lock(&reader.source);
-        let read = reader.next >= held.kept.len();
+        let read = reader.next >= held.kept.pieces().len();
         let nothing_left = read && held.ahead.is_none() && held.trailers.is_none();
         nothing_left && (held.ended || held.inbound.is_end_stream())
     }

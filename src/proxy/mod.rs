@@ -13,6 +13,7 @@ mod age;
 mod call;
 mod headers;
 mod held;
+mod kept;
 mod metrics;
 mod outbound;
 mod reply;

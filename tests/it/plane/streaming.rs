@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::mpsc::Sender;
 
 use super::{Raw, World, both, settled};
 use crate::practice::{RawBackend, Reply, Step};
@@ -117,6 +118,34 @@ async fn a_large_upload_to_a_slow_upstream_takes_little_memory() {
     let grown = resident(&world.sidecar, "VmHWM").saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes more");
     settled(&world.sidecar).await;
+}
+
+/// What is kept for a second sending is small, but each piece could hold on to a buffer.
+#[tokio::test]
+async fn a_body_in_tiny_pieces_is_kept_at_its_weight() {
+    for http in ["http1", "http2"] {
+        let world = quiet(&format!("http = '{http}'")).await;
+        world.api.on("/echo", Reply::echo());
+        for mut connection in both(&world.sidecar).await {
+            assert_eq!(connection.get("/").await.unwrap().status, 200);
+            let before = resident(&world.sidecar, "VmRSS");
+            let (frames, body) = client::streamed();
+            let echo = client::post("/echo", "").map(|_| body);
+            let mut answer = connection.open(echo).await.unwrap();
+            to_and_fro(&frames, answer.body_mut()).await;
+            let grown = resident(&world.sidecar, "VmRSS").saturating_sub(before);
+            assert!(grown < BOUND / 2, "{http}: {grown} bytes more");
+        }
+    }
+}
+
+/// Sends byte after byte. Each is read by itself, since the next leaves when it is back.
+async fn to_and_fro(frames: &Sender<Frame<Bytes>>, echo: &mut Incoming) {
+    let byte = Bytes::from_static(b"x");
+    for _ in 0..4000 {
+        frames.send(Frame::data(byte.clone())).await.unwrap();
+        echo.frame().await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
