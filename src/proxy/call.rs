@@ -86,6 +86,9 @@ impl<'a> Call<'a> {
         let expects = headers::expects_continue(&mut head);
         if head.version == Version::HTTP_2 {
             headers::join_cookies(&mut head.headers);
+            if !headers::settle_length(&mut head.headers) {
+                return Err(Fault::BadRequest("a length that is none"));
+            }
         }
         if let Some((protocol, _)) = &upgrade {
             headers::mark_upgrade(&mut head.headers, protocol.clone());
@@ -297,6 +300,8 @@ impl<'a> Call<'a> {
         let asked = self.upgrade.as_ref().map(|(protocol, _)| protocol);
         let status = answer.status();
         headers::strip_response(status, answer.headers_mut(), asked)?;
+        // Our own, not the upstream's (RFC 9110 §2.5): what is said of the end depends on it.
+        *answer.version_mut() = Version::HTTP_11;
         if status == StatusCode::SWITCHING_PROTOCOLS
             && let Some((_, caller)) = self.upgrade.take()
         {

@@ -121,14 +121,15 @@ pub(super) fn host(parts: &Parts) -> Option<&str> {
 
 /// The protocol that an HTTP/1.1 request asks to change to (RFC 9110 §7.8).
 ///
-/// A change to another HTTP is not asked on: its requests would run through the tunnel past
-/// routes, limits and credential. The request goes its way without it, as if we did not know how.
+/// A change to another HTTP, or to TLS with HTTP inside, is not asked on: its requests would run
+/// through the tunnel past routes, limits and credential. The request goes its way without it, as
+/// if we did not know how.
 pub(super) fn asked_upgrade(parts: &Parts) -> Option<HeaderValue> {
     let asked = parts.version == Version::HTTP_11 && names_upgrade(&parts.headers);
     let protocols = parts.headers.get(UPGRADE).filter(|_| asked)?;
     let is_http = |name: &str| {
         let name = name.trim().to_ascii_lowercase();
-        name == "h2c" || name == "h2" || name.starts_with("http/")
+        ["h2c", "h2"].contains(&&*name) || name.starts_with("http/") || name.starts_with("tls/")
     };
     let http = protocols.to_str().ok()?.split(',').any(is_http);
     (!http).then(|| protocols.clone())
@@ -204,6 +205,29 @@ fn is_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Leaves one length where a head gives several that say the same (RFC 9110 §8.6), as fields or as
+/// a list: the next party may know only one. False where they differ, or where one is no number.
+pub(super) fn settle_length(headers: &mut HeaderMap) -> bool {
+    let mut fields = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = fields.next() else {
+        return true;
+    };
+    let is_number = |length: &[u8]| !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    if fields.next().is_none() && is_number(first.as_bytes()) {
+        return true;
+    }
+    let fields = headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = fields
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let length = lengths.next().filter(|length| is_number(length));
+    let Some(length) = length.filter(|length| lengths.all(|other| other == *length)) else {
+        return false;
+    };
+    let length = HeaderValue::from_bytes(length);
+    length.is_ok_and(|length| headers.insert(CONTENT_LENGTH, length).is_some())
+}
+
 /// Makes one field of the cookies that HTTP/2 may split over several (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(COOKIE).iter();
@@ -232,13 +256,19 @@ pub(super) fn make_room_for_trailers(headers: &mut HeaderMap) -> bool {
     announced
 }
 
-/// Strips a request's trailers: no credential, no framing and no routing comes after the body
-/// (RFC 9110 §6.5.1).
-pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential: &HeaderName) {
+/// Strips trailers: no framing, no routing and nothing that is meant for one hop comes after the
+/// body (RFC 9110 §6.5.1).
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_hop(trailers);
-    for name in [AUTHORIZATION, CONTENT_LENGTH, HOST, TE] {
+    for name in [CONTENT_LENGTH, HOST, TE, TRAILER] {
         trailers.remove(name);
     }
+}
+
+/// Strips a request's trailers, in which there is no credential either.
+pub(super) fn strip_request_trailers(trailers: &mut HeaderMap, credential: &HeaderName) {
+    strip_trailers(trailers);
+    trailers.remove(AUTHORIZATION);
     trailers.remove(credential);
 }
 
@@ -278,14 +308,25 @@ pub(super) fn close_after(headers: &mut HeaderMap) {
 }
 
 /// Strips an answer's head for its way back. A 101 is let through only if it was asked for, to
-/// the protocol that was asked for.
+/// the protocol that was asked for; a 426 says what could be asked for (RFC 9110 §15.5.22).
 pub(super) fn strip_response(
     status: StatusCode,
     headers: &mut HeaderMap,
     asked: Option<&HeaderValue>,
 ) -> Result<(), Fault> {
+    if !settle_length(headers) {
+        return Err(Fault::UpstreamMalformed("it has two lengths, or none"));
+    }
+    if status == StatusCode::NO_CONTENT {
+        // There must be none (RFC 9110 §8.6), and clients of HTTP/2 take offence.
+        headers.remove(CONTENT_LENGTH);
+    }
     if status != StatusCode::SWITCHING_PROTOCOLS {
+        let wanted = (status == StatusCode::UPGRADE_REQUIRED).then(|| headers.remove(UPGRADE));
         strip_hop(headers);
+        if let Some(Some(wanted)) = wanted {
+            mark_upgrade(headers, wanted);
+        }
         return Ok(());
     }
     let granted = headers.get(UPGRADE).cloned();
@@ -391,7 +432,7 @@ mod tests {
         };
         assert!(asked("websocket"));
         assert!(asked("a/1, b"));
-        for protocols in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0"] {
+        for protocols in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.2"] {
             assert!(!asked(protocols), "{protocols}");
         }
     }
@@ -456,6 +497,33 @@ mod tests {
         left.sort_unstable();
         assert_eq!(left, ["te", "x-kept"]);
         assert_eq!(parts.headers[TE], "trailers");
+    }
+
+    #[test]
+    fn one_length_is_left_of_several_that_agree() {
+        for (lengths, left) in [
+            (&[][..], Some(None)),
+            (&["2"], Some(Some("2"))),
+            (&["2", "2"], Some(Some("2"))),
+            (&["2, 2"], Some(Some("2"))),
+            (&["2,2", "2"], Some(Some("2"))),
+            (&["2", "3"], None),
+            (&["2, 3"], None),
+            (&["2,"], None),
+            (&[""], None),
+            (&["+2"], None),
+            (&["-2", "-2"], None),
+            (&["2 2"], None),
+        ] {
+            let fields: Vec<_> = lengths.iter().map(|one| ("content-length", *one)).collect();
+            let mut parts = parts(Version::HTTP_11, "/", &fields);
+            let settled = settle_length(&mut parts.headers);
+            assert_eq!(settled, left.is_some(), "{lengths:?}");
+            let found: Vec<_> = parts.headers.get_all(CONTENT_LENGTH).iter().collect();
+            if let Some(left) = left {
+                assert_eq!(found, Vec::from_iter(left), "{lengths:?}");
+            }
+        }
     }
 
     #[test]

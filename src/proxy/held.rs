@@ -256,7 +256,7 @@ impl Source {
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().unwrap_or_default();
-                headers::strip_trailers(&mut trailers, &self.credential);
+                headers::strip_request_trailers(&mut trailers, &self.credential);
                 self.ended = true;
                 self.trailers = Some(trailers.clone());
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))

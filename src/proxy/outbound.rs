@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::age::Age;
+use super::headers;
 use super::metrics::{Metrics, RouteMetrics};
 use super::reply::Fault;
 use super::route::Route;
@@ -111,17 +112,19 @@ impl Body for Outbound {
             inner.content = Content::Text(None);
             return Poll::Ready(end);
         }
-        let frame = match &mut inner.content {
+        let mut frame = match &mut inner.content {
             Content::Upstream(read, rest) => match read.take() {
                 Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
                 None => Pin::new(rest).poll_frame(cx).map_err(Broken::Upstream),
             },
             Content::Text(text) => Poll::Ready(text.take().map(Frame::data).map(Ok)),
         };
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let (Some(data), Some(measure)) = (frame.data_ref(), inner.measure.as_mut())
-        {
-            measure.bytes += data.len() as u64;
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            if let (Some(data), Some(measure)) = (frame.data_ref(), inner.measure.as_mut()) {
+                measure.bytes += data.len() as u64;
+            } else if let Some(trailers) = frame.trailers_mut() {
+                headers::strip_trailers(trailers);
+            }
         }
         frame
     }

@@ -2,6 +2,7 @@
 //! what is refused, and what each side sees of the other.
 
 mod ages;
+mod answers;
 mod clients;
 mod counts;
 mod forwarding;

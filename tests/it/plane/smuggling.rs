@@ -125,6 +125,8 @@ async fn a_length_that_is_not_the_bodys_reaches_no_end_upstream() {
         ),
         ("2, 2", vec![frame(0, END_STREAM, b"ab")]),
         ("+2", vec![frame(0, END_STREAM, b"ab")]),
+        ("", vec![frame(0, END_STREAM, b"")]),
+        ("", vec![frame(0, END_STREAM, b"ab")]),
         ("2\0", vec![frame(0, END_STREAM, b"ab")]),
     ] {
         let world = patient().await;
@@ -152,6 +154,11 @@ async fn a_request_of_http2_is_framed_anew() {
             "transfer-encoding: chunked",
         ),
         (&[("content-length", "2")], data(), "content-length: 2"),
+        (
+            &[("content-length", "2"), ("content-length", "2")],
+            data(),
+            "content-length: 2",
+        ),
         // Connection-specific fields are refused, but not these, which only look so.
         (
             &[("content-length", "2"), ("te", "trailers")],

@@ -1,0 +1,117 @@
+//! What an answer says of itself: its length once, its version ours, its end never mistaken.
+
+use std::time::Duration;
+
+use super::{Raw, both};
+use crate::practice::{RawBackend, Step};
+use crate::support::client;
+
+/// A backend that answers so, and then closes if it is told to.
+async fn behind(answer: impl Into<bytes::Bytes>) -> Raw {
+    Raw::behind(RawBackend::answering(answer).await, |sidecar| sidecar).await
+}
+
+async fn closing(answer: &'static str) -> Raw {
+    let pause = Step::Pause(Duration::from_millis(20));
+    let steps = [Step::read_head(), Step::write(answer), pause, Step::Close];
+    Raw::behind(RawBackend::start(steps).await, |sidecar| sidecar).await
+}
+
+/// Two fields that agree are no lie, but the next party may refuse them (RFC 9110 §8.6).
+#[tokio::test]
+async fn a_length_is_said_once() {
+    for lengths in [
+        "content-length: 2\r\ncontent-length: 2",
+        "content-length: 2, 2",
+        "content-length: 2,2\r\nContent-Length: 2",
+    ] {
+        let world = behind(format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\nhi")).await;
+        for mut connection in both(&world.sidecar).await {
+            let answer = connection.get("/").await.unwrap();
+            assert_eq!(answer.text(), "hi", "{lengths}");
+            let said = answer.headers.get_all("content-length");
+            assert_eq!(said.iter().collect::<Vec<_>>(), ["2"], "{lengths}");
+        }
+    }
+    // Nobody reads the content of these, so nobody has compared them either.
+    let world = behind("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n").await;
+    let head = client::request(http::Method::HEAD, "/", "");
+    let answer = world.sidecar.send(head).await;
+    assert_eq!(answer.status, 502);
+}
+
+#[tokio::test]
+async fn an_answer_without_content_has_no_length_for_http2_either() {
+    let world = behind("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n").await;
+    for mut connection in both(&world.sidecar).await {
+        let answer = connection.get("/").await.unwrap();
+        assert_eq!(answer.status, 204);
+        assert_eq!(answer.header("content-length"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_http_1_0_comes_in_our_version_and_keeps_the_connection() {
+    let world = closing("HTTP/1.0 200 OK\r\n\r\nhi").await;
+    let mut connection = world.sidecar.connect().await;
+    for _ in 0..2 {
+        let answer = connection.get("/").await.unwrap();
+        assert_eq!(answer.version, http::Version::HTTP_11);
+        assert_eq!(answer.text(), "hi");
+    }
+}
+
+#[tokio::test]
+async fn what_is_meant_for_one_hop_is_no_trailer() {
+    let hop = [
+        "connection: close",
+        "keep-alive: timeout=5",
+        "upgrade: h2c",
+        "transfer-encoding: chunked",
+        "content-length: 5",
+        "te: gzip",
+        "host: a",
+    ];
+    let named: Vec<_> = hop
+        .iter()
+        .map(|field| field.split(':').next().unwrap())
+        .collect();
+    let (named, fields) = (named.join(", "), hop.join("\r\n"));
+    let world = behind(format!(
+        "HTTP/1.1 200 OK\r\ntrailer: x-sum, {named}\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\nhi\r\n0\r\nx-sum: 1\r\n{fields}\r\n\r\n"
+    ))
+    .await;
+    for mut connection in both(&world.sidecar).await {
+        let mut request = client::get("/");
+        let te = "trailers".parse().unwrap();
+        request.headers_mut().insert("te", te);
+        let answer = connection.send(request).await.unwrap();
+        assert_eq!(answer.text(), "hi");
+        let trailers = answer.trailers.unwrap();
+        let left: Vec<_> = trailers.keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(left, ["x-sum"]);
+    }
+}
+
+/// RFC 9110 §15.5.22: a 426 without the protocol would say nothing.
+#[tokio::test]
+async fn an_upgrade_that_is_demanded_is_named() {
+    let demand = "HTTP/1.1 426 Upgrade Required\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        content-length: 0\r\n\r\n";
+    let world = behind(demand).await;
+    let [mut http1, mut http2] = both(&world.sidecar).await;
+    for _ in 0..2 {
+        let answer = http1.get("/").await.unwrap();
+        assert_eq!(answer.header("upgrade"), Some("websocket"));
+        assert_eq!(answer.header("connection"), Some("upgrade"));
+    }
+    let answer = http2.get("/").await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("upgrade")),
+        (426, None)
+    );
+    // Said beside another status it is meant for this hop.
+    let world = behind("HTTP/1.1 200 OK\r\nupgrade: h2c\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(world.sidecar.get("/").await.header("upgrade"), None);
+}
