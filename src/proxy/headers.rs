@@ -269,14 +269,38 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
 pub(super) fn strip_request_trailers(trailers: &mut HeaderMap, credential: &HeaderName) {
     strip_trailers(trailers);
     trailers.remove(AUTHORIZATION);
-    trailers.remove(credential);
+    remove_credential(trailers, credential);
+}
+
+/// Takes the caller's own credential off, also from names that servers take for the field's: those
+/// that hand fields on as variables, as CGI does, cannot tell `_` from `-`.
+fn remove_credential(headers: &mut HeaderMap, credential: &HeaderName) {
+    while let Some(alias) = headers
+        .keys()
+        .find(|name| is_same(name, credential))
+        .cloned()
+    {
+        headers.remove(&alias);
+    }
+}
+
+fn is_same(name: &HeaderName, credential: &HeaderName) -> bool {
+    if name == credential {
+        return true;
+    }
+    let (name, credential) = (name.as_str(), credential.as_str());
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == credential.len() && name.bytes().map(plain).eq(credential.bytes().map(plain))
 }
 
 /// Strips a request's head for its way out.
 pub(super) fn strip_request(headers: &mut HeaderMap, credential: &HeaderName) {
     // Most requests carry none of it, and one walk over their names says so.
     let goes = |name: &HeaderName| *name == AUTHORIZATION || *name == TE || is_hop(name);
-    if !headers.keys().any(|name| name == credential || goes(name)) {
+    if !headers
+        .keys()
+        .any(|name| is_same(name, credential) || goes(name))
+    {
         return;
     }
     // Read before `Connection` takes it off: `trailers` is the one value that means something to
@@ -293,7 +317,7 @@ pub(super) fn strip_request(headers: &mut HeaderMap, credential: &HeaderName) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     headers.remove(AUTHORIZATION);
-    headers.remove(credential);
+    remove_credential(headers, credential);
 }
 
 /// Puts the marks of an upgrade back on, for a request that asks for one or an answer that grants it.
@@ -488,6 +512,9 @@ mod tests {
                 ("proxy-authorization", "Basic eA=="),
                 ("authorization", "Bearer stolen"),
                 ("x-api-token", "stolen"),
+                ("x_api_token", "stolen"),
+                ("x-api_token", "stolen"),
+                ("x-api.token", "another's"),
                 ("te", "gzip, trailers"),
                 ("x-kept", "1"),
             ],
@@ -495,7 +522,7 @@ mod tests {
         strip_request(&mut parts.headers, &HeaderName::from_static("x-api-token"));
         let mut left: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["te", "x-kept"]);
+        assert_eq!(left, ["te", "x-api.token", "x-kept"]);
         assert_eq!(parts.headers[TE], "trailers");
     }
 
