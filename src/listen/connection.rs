@@ -166,6 +166,12 @@ async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H
             None => Served::Ended(closed),
         };
     }
+    if pulse.is_broken() {
+        if let Some(parts) = conn.into_parts() {
+            parts.io.into_inner().reset();
+        }
+        return Served::Ended(closed);
+    }
     let more_may_come = match closed {
         Closed::Malformed | Closed::HeaderTimeout => true,
         Closed::Done => pulse.has_unread(),
@@ -230,7 +236,7 @@ fn answer<H: Handler>(
     pulse: &Arc<Pulse>,
     site: &Site<H>,
 ) -> impl Future<Output = Result<Response<Outbound<H::Body>>, Hangup>> {
-    let flight = pulse.request();
+    let (flight, version) = (pulse.request(), request.version());
     let Limits {
         max_body,
         body_timeout,
@@ -239,7 +245,7 @@ fn answer<H: Handler>(
     let request = request.map(|body| Inbound::new(body, max_body, body_timeout, Arc::clone(pulse)));
     async move {
         let response = site.handler.handle(request).await?;
-        Ok(response.map(|body| Outbound::new(body, flight)))
+        Ok(response.map(|body| Outbound::new(body, flight, version)))
     }
 }
 

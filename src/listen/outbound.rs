@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use super::pulse::Flight;
@@ -12,14 +13,17 @@ use super::pulse::Flight;
 #[derive(Debug)]
 pub(super) struct Outbound<B> {
     body: B,
-    _flight: Flight,
+    flight: Flight,
+    /// What its reader speaks.
+    version: Version,
 }
 
 impl<B> Outbound<B> {
-    pub(super) fn new(body: B, flight: Flight) -> Self {
+    pub(super) fn new(body: B, flight: Flight, version: Version) -> Self {
         Self {
             body,
-            _flight: flight,
+            flight,
+            version,
         }
     }
 }
@@ -32,7 +36,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outbound<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(_))) = frame
+            && self.version == Version::HTTP_10
+        {
+            self.flight.breaks_off();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

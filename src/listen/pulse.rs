@@ -40,6 +40,8 @@ pub(super) struct Pulse {
     unread: AtomicBool,
     /// Whether a request's body still comes.
     receiving: AtomicBool,
+    /// Whether an answer broke off whose reader takes the connection's end for its own.
+    broken: AtomicBool,
 }
 
 /// Milliseconds since `start` that are never reached.
@@ -64,6 +66,7 @@ impl Pulse {
             stalled_since: AtomicU64::new(NEVER),
             unread: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +96,11 @@ impl Pulse {
         self.running.fetch_add(1, Relaxed);
         self.head_since.store(NEVER, Relaxed);
         Flight(Arc::clone(self))
+    }
+
+    /// True when an answer broke off and only a reset says so (see [`Flight::breaks_off`]).
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
     }
 
     /// Notes that a request's body was left unread, so that its rest may still be under way.
@@ -193,6 +201,14 @@ impl Timeouts {
 /// A request that runs, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flight(Arc<Pulse>);
+
+impl Flight {
+    /// Notes that its answer broke off, for a reader of HTTP/1.0: that takes the end of the
+    /// connection for the end of the answer, if it has an end at all.
+    pub(super) fn breaks_off(&self) {
+        self.0.broken.store(true, Relaxed);
+    }
+}
 
 impl Drop for Flight {
     fn drop(&mut self) {

@@ -83,6 +83,15 @@ impl Wire {
         self.end = End::Kept(silence);
     }
 
+    /// Closes it so that the client sees it broken; what it has not taken yet is lost.
+    pub(super) fn reset(self) {
+        // A Unix socket knows no such end.
+        if let Stream::Tcp(stream) = &self.stream {
+            // Without it the end is an ordinary one, as it is for the others.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
     /// What a read that found the end comes to.
     fn ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let End::Kept(silence) = self.end {

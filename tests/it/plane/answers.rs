@@ -1,6 +1,9 @@
 //! What an answer says of itself: its length once, its version ours, its end never mistaken.
 
+use std::io::ErrorKind;
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Raw, both};
 use crate::practice::{RawBackend, Step};
@@ -59,6 +62,31 @@ async fn an_answer_of_http_1_0_comes_in_our_version_and_keeps_the_connection() {
         assert_eq!(answer.version, http::Version::HTTP_11);
         assert_eq!(answer.text(), "hi");
     }
+}
+
+/// The end of the connection is the end of such an answer, so only a reset says that it is none.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_short_success_for_http_1_0_either() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nx\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi",
+    ] {
+        let world = closing(answer).await;
+        let mut wire = world.sidecar.proxy().connect().await.unwrap();
+        wire.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut read = Vec::new();
+        let end = wire.read_to_end(&mut read).await;
+        let kind = end.map_err(|error| error.kind());
+        assert_eq!(kind, Err(ErrorKind::ConnectionReset), "{answer:?}");
+    }
+    let world = closing("HTTP/1.1 200 OK\r\n\r\nhi").await;
+    let answer = world
+        .sidecar
+        .proxy()
+        .exchange("GET / HTTP/1.0\r\n\r\n")
+        .await;
+    assert!(answer.ends_with("\r\n\r\nhi"), "{answer}");
 }
 
 #[tokio::test]
