@@ -53,6 +53,9 @@ pub struct Route {
     /// Time between two pieces of the answer's body; longer cuts the answer.
     #[serde(default = "body_timeout")]
     pub body_timeout: Deadline,
+    /// Header fields in an answer; more is answered with 502.
+    #[serde(default = "max_headers")]
+    pub max_headers: u16,
     /// How old a stream or an upgraded connection may become, whose token may have ended meanwhile. Absent: no limit.
     #[serde(default)]
     pub max_stream_age: Option<Period>,
@@ -86,6 +89,10 @@ fn response_timeout() -> Deadline {
 
 fn body_timeout() -> Deadline {
     Deadline::seconds(300)
+}
+
+fn max_headers() -> u16 {
+    100
 }
 
 /// The protocol towards an upstream.

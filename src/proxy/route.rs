@@ -314,6 +314,7 @@ fn lane(route: &Arc<Route>, tasks: &Tasks) -> Lane {
             dialer: dialer.clone(),
             http,
             pool: route.settings.pool.clone(),
+            max_headers: route.settings.max_headers.into(),
             response_timeout: route.settings.response_timeout.duration(),
             body_timeout: route.settings.body_timeout.duration(),
         };

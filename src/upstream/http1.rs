@@ -4,7 +4,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -19,14 +18,16 @@ use super::expect::{self, Word};
 use super::idle::Reusable;
 use super::outgoing::Outgoing;
 use super::progress::Progress;
-use super::{Outcome, SendBody, SendError, Usage, Wire, framing};
+use super::{Outcome, SendBody, SendError, Settings, Usage, Wire, framing};
 use crate::drain::Tasks;
 use crate::seldom::Seldom;
 
 /// Bytes of an answer's status line and header fields. Twice what servers commonly allow, for
-/// the sake of large cookies; the number of fields stays at hyper's 100, for which it needs no
-/// memory of its own.
+/// the sake of large cookies.
 const MAX_HEAD: usize = 128 * 1024;
+
+/// hyper's own number of header fields, for which it needs no memory of its own.
+const USUAL_HEADERS: usize = 100;
 
 /// A connection that carries one call at a time. Dropping it closes it.
 #[derive(Debug)]
@@ -45,14 +46,16 @@ impl<B: SendBody> Connection<B> {
     /// Speaks HTTP/1.1 over `wire`, and sees to it that answers begin within `response_timeout`.
     pub(super) async fn open(
         wire: Wire,
-        response_timeout: Option<Duration>,
+        settings: &Settings,
         tasks: &Tasks,
     ) -> hyper::Result<Self> {
-        let (send, conn) = Builder::new()
-            .max_header_size(MAX_HEAD)
-            .max_buf_size(MAX_HEAD)
-            .handshake(TokioIo::new(wire))
-            .await?;
+        let mut builder = Builder::new();
+        builder.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD);
+        if settings.max_headers != USUAL_HEADERS {
+            builder.max_headers(settings.max_headers);
+        }
+        let (send, conn) = builder.handshake(TokioIo::new(wire)).await?;
+        let response_timeout = settings.response_timeout;
         let progress = Arc::new(Progress::new());
         let watched = Arc::clone(&progress);
         let engine = Engine::new(async move {

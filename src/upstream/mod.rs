@@ -81,6 +81,8 @@ pub struct Settings {
     pub http: config::HttpVersion,
     /// What is kept for the next call.
     pub pool: config::Pool,
+    /// Header fields in the head of an answer over HTTP/1.1.
+    pub max_headers: usize,
     /// Time from the request's end to the head of the answer.
     pub response_timeout: Option<Duration>,
     /// Time between two pieces of the answer's body.

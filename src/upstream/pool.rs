@@ -270,8 +270,7 @@ impl<B: SendBody> Pool<B> {
             Some(permit) => permit,
             None => self.permit().await?,
         };
-        let limit = self.settings.response_timeout;
-        let connection = Connection::open(wire, limit, &self.tasks)
+        let connection = Connection::open(wire, &self.settings, &self.tasks)
             .await
             .map_err(broken)?;
         Ok(Lease::Own(Own::new(Box::new(connection), self, permit)))

@@ -102,6 +102,7 @@ impl House {
             dialer: Dialer::new(url, &tls, Alpn::Either, connect_timeout).unwrap(),
             http: HttpVersion::Auto,
             pool: config::Pool::default(),
+            max_headers: 100,
             response_timeout: Some(Duration::from_secs(10)),
             body_timeout: Some(Duration::from_secs(20)),
         };

@@ -20,6 +20,8 @@ pub(super) fn check(at: &Path, route: &Route, findings: &mut Findings<'_>) {
     for (index, rule) in route.expired_when.iter().enumerate() {
         expired_rule(&at.key("expired_when").index(index), rule, findings);
     }
+    let fields = u32::from(route.max_headers);
+    number_within(&at.key("max_headers"), fields, 1..=10_000, findings);
     times(at, route, findings);
     super::tls(&at.key("tls"), &route.tls, findings);
 }

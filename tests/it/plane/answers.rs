@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Raw, both};
+use super::{Raw, both, status};
 use crate::practice::{RawBackend, Step};
 use crate::support::client;
 
@@ -142,4 +142,33 @@ async fn an_upgrade_that_is_demanded_is_named() {
     // Said beside another status it is meant for this hop.
     let world = behind("HTTP/1.1 200 OK\r\nupgrade: h2c\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(world.sidecar.get("/").await.header("upgrade"), None);
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_fields_pass_by_key() {
+    let fields: Vec<_> = (0..150)
+        .map(|n| format!("Set-Cookie: c{n}=1\r\n"))
+        .collect();
+    let fields = fields.concat();
+    let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n");
+    let world = behind(answer.clone()).await;
+    assert_eq!(world.sidecar.get("/").await.status, 502);
+    let backend = RawBackend::answering(answer).await;
+    let world = Raw::behind(backend, |s| s.route("max_headers = 200")).await;
+    for mut connection in both(&world.sidecar).await {
+        // The client of these tests takes no more over HTTP/1.1.
+        let Ok(answer) = connection.get("/").await else {
+            continue;
+        };
+        let cookies = answer.headers.get_all("set-cookie").iter();
+        let cookies: Vec<_> = cookies.map(|cookie| cookie.to_str().unwrap()).collect();
+        let expected: Vec<_> = (0..150).map(|n| format!("c{n}=1")).collect();
+        assert_eq!(cookies, expected, "in their order");
+    }
+    let wire = world.sidecar.proxy();
+    let text = wire
+        .exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status(&text), 200);
+    assert_eq!(text.matches("set-cookie: c").count(), 150);
 }
