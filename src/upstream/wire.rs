@@ -15,6 +15,8 @@ use super::metrics::Open;
 pub struct Wire {
     stream: Stream,
     open: Option<Open>,
+    /// Whether the upstream takes nothing any more.
+    deaf: bool,
 }
 
 #[derive(Debug)]
@@ -29,6 +31,7 @@ impl Wire {
         Self {
             stream: Stream::Tcp(stream),
             open: None,
+            deaf: false,
         }
     }
 
@@ -36,6 +39,7 @@ impl Wire {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             open: None,
+            deaf: false,
         }
     }
 
@@ -43,6 +47,24 @@ impl Wire {
     pub(super) fn counted(mut self, open: Open) -> Self {
         self.open = Some(open);
         self
+    }
+
+    /// What a write comes to. One that finds the upstream gone is no error yet: an upstream that
+    /// wants no more of a request answers and closes, and its answer is there to be read. Where it
+    /// has said nothing, reading says so. What is written from now on is dropped.
+    fn heard(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match outcome {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                self.deaf = true;
+                Poll::Ready(Ok(length))
+            }
+            outcome => outcome,
+        }
     }
 
     /// True when ALPN chose HTTP/2.
@@ -82,22 +104,34 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, stream => stream.poll_write(cx, buf))
+        if self.deaf {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let outcome = each!(self.as_mut(), stream => stream.poll_write(cx, buf));
+        self.heard(outcome, buf.len())
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match bufs {
+        let length = || bufs.iter().map(|buf| buf.len()).sum();
+        if self.deaf {
+            return Poll::Ready(Ok(length()));
+        }
+        let outcome = match bufs {
             // A head alone. The plain call costs the system less.
-            [only] => each!(self, stream => stream.poll_write(cx, only)),
-            bufs => each!(self, stream => stream.poll_write_vectored(cx, bufs)),
+            [only] => each!(self.as_mut(), stream => stream.poll_write(cx, only)),
+            bufs => each!(self.as_mut(), stream => stream.poll_write_vectored(cx, bufs)),
+        };
+        match outcome {
+            Poll::Ready(Err(_)) => self.heard(outcome, length()),
+            outcome => outcome,
         }
     }
 
@@ -105,8 +139,14 @@ impl AsyncWrite for Wire {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_flush(cx))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        // TLS may have taken what it can only write now.
+        let outcome = each!(self.as_mut(), stream => stream.poll_flush(cx));
+        let outcome = outcome.map_ok(|()| 0);
+        self.heard(outcome, 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

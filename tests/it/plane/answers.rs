@@ -172,3 +172,21 @@ async fn more_than_a_hundred_fields_pass_by_key() {
     assert_eq!(status(&text), 200);
     assert_eq!(text.matches("set-cookie: c").count(), 150);
 }
+
+/// An upstream that wants no more of a request may close behind its answer, with a reset where it
+/// has not read all: what could not be sent is no reason not to read.
+#[tokio::test]
+async fn an_early_answer_passes_although_the_upstream_hangs_up_behind_it() {
+    let refusal =
+        "HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig";
+    let steps = [Step::read_head(), Step::write(refusal), Step::Close];
+    let world = Raw::behind(RawBackend::start(steps).await, |sidecar| sidecar).await;
+    for _ in 0..10 {
+        for mut connection in both(&world.sidecar).await {
+            let upload = client::post("/", vec![b'x'; 512 * 1024]);
+            let answer = connection.send(upload).await.unwrap();
+            assert_eq!(answer.status, 413, "{answer:?}");
+            assert_eq!(answer.text(), "big");
+        }
+    }
+}
