@@ -50,6 +50,11 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// Bytes of answers that may wait in one stream of HTTP/2.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// Streams of HTTP/2 that a client may reset before we have looked at them. h2's default of 20 is
+/// made for servers that anybody reaches; callers of gRPC that cancel many at once, or whose
+/// deadlines pass, would lose the connection of all.
+const MAX_RESETS: usize = 1000;
+
 /// How often a client of HTTP/2 is asked whether it is still there, and how long it may think.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -203,6 +208,7 @@ async fn http2<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) 
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window(limits.max_concurrent_streams))
         .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_RESETS)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (pulse_of_all, site_of_all) = (Arc::clone(pulse), Arc::clone(site));
