@@ -79,6 +79,7 @@ impl Wire {
     /// A client that is gone looks the same as one that has nothing more to ask and still
     /// listens (RFC 9112 §9.6), until it is sent something. hyper would either give up both at
     /// once or keep the calls of both; so it is told when nothing could be written for a while.
+    /// Over a Unix socket the two can be told apart, and one that is gone is told at once.
     pub(super) fn keep_end(&mut self, silence: Option<Duration>) {
         self.end = End::Kept(silence);
     }
@@ -94,6 +95,11 @@ impl Wire {
 
     /// What a read that found the end comes to.
     fn ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let End::Kept(_) = self.end
+            && self.is_gone()
+        {
+            self.end = End::Told;
+        }
         if let End::Kept(silence) = self.end {
             let timer = silence.map(|silence| Box::pin(sleep(silence)));
             self.end = End::Found { silence, timer };
@@ -108,6 +114,16 @@ impl Wire {
             Some(timer) => timer.as_mut().poll(cx).map(Ok),
             None => Poll::Pending,
         }
+    }
+
+    /// True when it is known that nobody listens any more. Where the peer of a Unix socket has closed
+    /// it, and not only ended its own side, the system takes no write, not even one of nothing.
+    fn is_gone(&self) -> bool {
+        let Stream::Unix(stream) = &self.stream else {
+            return false;
+        };
+        let written = stream.try_write(&[]);
+        written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// Ends when there is something to read, or the peer has closed. Cancel-safe.

@@ -1,7 +1,7 @@
 //! The protocols on both sides: HTTP/1.1 and HTTP/2, TCP and Unix sockets, TLS with its proofs.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Raw, World, lanes, settled};
+use super::{Raw, World, eventually, lanes, settled};
 use crate::practice::{Api, ApiBuilder, Authority, Issuer, Protocol, RawBackend, Reply};
 use crate::support::client::{self, Address, PATIENCE, Wire};
 
@@ -227,6 +227,32 @@ async fn a_unix_socket_serves_whom_its_mode_lets_in() {
         world.sidecar.stop().await;
         assert!(!path.exists());
     }
+}
+
+/// Over TCP the two look the same, and both are kept for a while.
+#[tokio::test]
+async fn over_a_unix_socket_who_is_gone_is_told_from_who_still_listens() {
+    let world = World::with(|sidecar| {
+        let socket = sidecar.home().join("proxy.sock");
+        sidecar.config(&format!("[proxy]\nlisten = 'unix:{}'", socket.display()))
+    })
+    .await;
+    let slow = Reply::status(200).delay(Duration::from_millis(700));
+    world.api.on("/slow", slow);
+    world.api.on("/never", Reply::status(200).delay(PATIENCE));
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut wire = world.sidecar.proxy().connect().await.unwrap();
+    wire.write_all(ask("/slow").as_bytes()).await.unwrap();
+    wire.shutdown().await.unwrap();
+    let answer = String::from_utf8_lossy(&wire.rest().await).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let mut wire = world.sidecar.proxy().connect().await.unwrap();
+    wire.write_all(ask("/never").as_bytes()).await.unwrap();
+    eventually(&world.sidecar, "bearward_requests_in_flight", 1.0).await;
+    let gone = Instant::now();
+    drop(wire);
+    settled(&world.sidecar).await;
+    assert!(gone.elapsed() < Duration::from_secs(2));
 }
 
 /// A header field in HPACK, literal and without an index (RFC 7541 §6.2.2).
