@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Listen, ReadError};
 use crate::drain::Tasks;
+use crate::listen::{Handed, Unusable};
 use crate::store;
 
 use house::House;
@@ -108,9 +109,16 @@ impl App {
     /// Binds, opens, and begins to serve, on the runtime that this is called in (the control
     /// thread's) and on worker threads of its own.
     pub async fn start(config: Config) -> Result<Self, Error> {
+        Self::start_on(Handed::default(), config).await
+    }
+
+    /// The same on sockets that were handed over, each of which must be configured.
+    async fn start_on(mut handed: Handed, config: Config) -> Result<Self, Error> {
         let (data, control, admin) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let proxy = workers::bind(&config.proxy.listen, &config.proxy.socket_mode)?;
-        let door = workers::bind(&config.admin.listen, &config.proxy.socket_mode)?;
+        let mode = &config.proxy.socket_mode;
+        let proxy = workers::bind(&mut handed, &config.proxy.listen, mode)?;
+        let door = workers::bind(&mut handed, &config.admin.listen, mode)?;
+        workers::refuse_left(&handed)?;
         let (proxy_address, admin_address) = (workers::address(&proxy)?, workers::address(&door)?);
         let (linger, drain_timeout) = (
             config.proxy.linger.duration(),
@@ -180,11 +188,18 @@ impl App {
     }
 }
 
+fn unusable(error: Unusable) -> Error {
+    let hint = "a socket unit needs `ListenStream=`, with a path or an IP address, and `Accept=no`";
+    Error::because("the service manager's sockets cannot be used", error).with_hint(Some(hint))
+}
+
 /// Runs Bearward until SIGTERM or SIGINT; reads `path` again on SIGHUP and when it changes.
 ///
 /// Blocks the calling thread, which becomes the control thread. A second SIGTERM or SIGINT ends
 /// the drain at once.
 pub fn run(path: PathBuf, config: Config) -> Result<(), Error> {
+    // Before there is a thread that could read the environment meanwhile.
+    let handed = Handed::over().map_err(unusable)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -192,7 +207,7 @@ pub fn run(path: PathBuf, config: Config) -> Result<(), Error> {
     let ended = runtime.block_on(async move {
         let mut signals = Signals::install()?;
         let mut watch = reload::Watch::new(path, &config);
-        let mut app = App::start(config).await?;
+        let mut app = App::start_on(handed, config).await?;
         tell(Phase::Ready);
         loop {
             tokio::select! {

@@ -6,16 +6,36 @@ use std::sync::Arc;
 use super::Error;
 use crate::config::{Listen, Proxy as Section};
 use crate::drain::Tasks;
-use crate::listen::{self, Bound, Limits};
+use crate::listen::{self, Bound, Handed, Limits};
 use crate::proxy::{self, Proxy, RequestLog, Routes};
 
-/// Binds an address; `mode` (octal) is a Unix socket's.
-pub(super) fn bind(listen: &Listen, mode: &str) -> Result<Bound, Error> {
+/// Takes the socket of an address that was handed over, or binds one; `mode` (octal) is then a
+/// Unix socket's.
+pub(super) fn bind(handed: &mut Handed, listen: &Listen, mode: &str) -> Result<Bound, Error> {
     let mode = u32::from_str_radix(mode, 8).unwrap_or(0o600);
-    Bound::bind(listen, mode).map_err(|error| {
+    let bound = match handed.take(listen).transpose() {
+        Some(taken) => taken,
+        None => Bound::bind(listen, mode),
+    };
+    bound.map_err(|error| {
         let hint = way_out(error.kind());
         Error::because(format!("cannot listen on `{listen}`"), error).with_hint(hint)
     })
+}
+
+/// A socket that nobody serves would let its callers wait for ever.
+pub(super) fn refuse_left(handed: &Handed) -> Result<(), Error> {
+    let left: Vec<String> = handed.left().map(|at| format!("`{at}`")).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the service manager handed over {}, which nothing is configured to listen on",
+        left.join(" and ")
+    );
+    Err(Error::new(message).with_hint(Some(
+        "write the same address into `proxy.listen` or `admin.listen` and into the socket unit's `ListenStream=`",
+    )))
 }
 
 /// What a person can do about an address that cannot be listened on.

@@ -11,9 +11,9 @@ use super::values::{Deadline, Listen, Period, Size};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Where the service sends its calls: a loopback address, or a Unix socket as `unix:/path`.
+    /// Where the service sends its calls: a loopback address, or a Unix socket as `unix:/path`; taken over where systemd listens on it already.
     pub listen: Listen,
-    /// The permissions of the Unix socket, in octal.
+    /// The permissions of the Unix socket, in octal, unless systemd made it.
     pub socket_mode: String,
     /// Threads that carry traffic; a request stays on one.
     pub workers: u16,

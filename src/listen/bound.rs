@@ -1,7 +1,7 @@
 //! An address that is listened on: TCP, or a Unix socket.
 //!
 //! What always holds: a Unix socket's file is only taken over when nobody answers on it, and it
-//! is removed with the last handle, if it is still ours.
+//! is removed with the last handle, if it is still ours. One that was handed over is left alone.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -26,7 +26,7 @@ pub struct Bound {
 }
 
 #[derive(Debug)]
-enum Socket {
+pub(super) enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -42,25 +42,22 @@ impl Bound {
             }
         };
         match &socket {
-            Socket::Tcp(listener) => {
-                rustix::net::listen(listener, BACKLOG)?;
-                listener.set_nonblocking(true)?;
-            }
-            Socket::Unix(listener) => {
-                rustix::net::listen(listener, BACKLOG)?;
-                listener.set_nonblocking(true)?;
-            }
+            Socket::Tcp(listener) => rustix::net::listen(listener, BACKLOG)?,
+            Socket::Unix(listener) => rustix::net::listen(listener, BACKLOG)?,
         }
+        socket.set_nonblocking()?;
         Ok(Self { socket, file })
+    }
+
+    /// One that somebody else has bound, and that stays theirs.
+    pub(super) fn handed(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking()?;
+        Ok(Self { socket, file: None })
     }
 
     /// The address, with the port that the system chose where 0 was asked for.
     pub fn address(&self) -> io::Result<config::Listen> {
-        match (&self.socket, &self.file) {
-            (Socket::Tcp(listener), _) => listener.local_addr().map(config::Listen::Tcp),
-            (Socket::Unix(_), Some(file)) => Ok(config::Listen::Unix(file.path.clone())),
-            (Socket::Unix(_), None) => Err(io::ErrorKind::NotFound.into()),
-        }
+        self.socket.address()
     }
 
     /// Another handle to the same queue of connections, for another worker.
@@ -85,6 +82,29 @@ impl Bound {
             socket,
             _file: self.file,
         })
+    }
+}
+
+impl Socket {
+    /// Where it is bound. A Unix socket without a path has no address that can be configured.
+    pub(super) fn address(&self) -> io::Result<config::Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(config::Listen::Tcp),
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address
+                    .as_pathname()
+                    .ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok(config::Listen::Unix(path.to_owned()))
+            }
+        }
+    }
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(true),
+            Self::Unix(listener) => listener.set_nonblocking(true),
+        }
     }
 }
 

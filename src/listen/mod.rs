@@ -11,6 +11,7 @@
 mod accept;
 mod bound;
 mod connection;
+mod handed;
 mod inbound;
 mod limits;
 mod metrics;
@@ -28,6 +29,7 @@ use http_body::Body;
 
 pub use accept::serve;
 pub use bound::Bound;
+pub use handed::{Handed, Unusable};
 pub use inbound::{Inbound, InboundError};
 pub use limits::Limits;
 pub use metrics::{Closed, Metrics};
