@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use bearward::config::Config;
+
 use super::{read, root, run, succeed};
 use crate::support::bearward;
 
@@ -48,12 +50,12 @@ fn the_unit_is_as_hardened_as_it_says() {
     );
     assert!(exposure <= stated, "{exposure} > {stated}:\n{told}");
 
-    let verified = run(Command::new("systemd-analyze").arg("verify").arg(&path));
+    let socket = path.with_file_name("bearward.socket");
+    let mut verify = Command::new("systemd-analyze");
+    let verified = run(verify.arg("verify").args([&path, &socket]));
     let told = String::from_utf8_lossy(&verified.stderr);
     // The program is not installed here, which is all that may be said.
-    let ours = told
-        .lines()
-        .filter(|line| line.contains("bearward.service"));
+    let ours = told.lines().filter(|line| line.contains("bearward."));
     let others: Vec<_> = ours
         .filter(|line| !line.contains("is not executable"))
         .collect();
@@ -81,5 +83,15 @@ async fn the_units_configuration_names_what_the_unit_loads() {
     let checked = super::kubernetes::check(&text, &folder, &names).await;
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
     assert!(unit.contains("ExecStart=/usr/local/bin/bearward run"));
+
+    let socket = read("deploy/systemd/bearward.socket");
+    let path = socket
+        .lines()
+        .find_map(|line| line.strip_prefix("ListenStream="));
+    let listen = Config::parse(&text, "bearward.toml").unwrap().proxy.listen;
+    assert_eq!(listen.to_string(), format!("unix:{}", path.unwrap()));
+    assert!(unit.contains("Requires=bearward.socket\n"));
+    // It would take the socket's folder away at each stop.
+    assert!(!unit.contains("RuntimeDirectory="));
     assert_eq!(bearward(&["run", "--help"], "").await.code, Some(0));
 }
