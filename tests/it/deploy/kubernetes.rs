@@ -10,7 +10,7 @@ use bearward::config::Config;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{read, root, succeed, yaml};
+use super::{brought, read, root, succeed, yaml};
 use crate::support::{Exit, bearward, write_private};
 
 /// Every overlay, and how the sidecar stands in it.
@@ -110,23 +110,13 @@ impl Built {
     }
 }
 
-/// True, and said aloud, where there is no `kubectl`: no registry of packages has a new enough one,
-/// so it is the one part that the suite does not bring along.
-fn lacks_kubectl() -> bool {
-    let lacks = Command::new("kubectl")
-        .arg("version")
-        .arg("--client")
-        .output()
-        .is_err();
-    if lacks {
-        eprintln!("NOT CHECKED: `kubectl` 1.24 or later is not on the path");
-    }
-    lacks
-}
-
 fn kustomize(folder: &str) -> String {
     let path = root().join("deploy/kubernetes").join(folder);
-    succeed(Command::new("kubectl").arg("kustomize").arg(path))
+    succeed(
+        Command::new(brought("kubectl", "python/bin"))
+            .arg("kustomize")
+            .arg(path),
+    )
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -159,9 +149,6 @@ pub async fn check(text: &str, folder: &TempDir, secrets: &[&str]) -> Exit {
 
 #[test]
 fn every_overlay_builds_and_fits_the_schemas() {
-    if lacks_kubectl() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
     for built in Built::all() {
@@ -189,9 +176,6 @@ fn validate() -> Command {
 
 #[test]
 fn words_that_schemas_leave_open_are_known() {
-    if lacks_kubectl() {
-        return;
-    }
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("restartPolicy", ["Always", "Never"].as_slice()),
         ("imagePullPolicy", &["IfNotPresent"]),
@@ -240,9 +224,6 @@ fn words(value: &Value, allowed: &BTreeMap<&str, &[&str]>) -> usize {
 
 #[test]
 fn selectors_match_and_names_lead_somewhere() {
-    if lacks_kubectl() {
-        return;
-    }
     for built in Built::all() {
         let name = built.name;
         let (workload, template) = built.workload();
@@ -322,9 +303,6 @@ fn volumes_are_there(built: &Built) {
 
 #[tokio::test]
 async fn configurations_are_faultless() {
-    if lacks_kubectl() {
-        return;
-    }
     for built in Built::all() {
         let folder = tempfile::tempdir().unwrap();
         let secrets = ["client-secret", "store-key", "redis-password"];
@@ -335,9 +313,6 @@ async fn configurations_are_faultless() {
 
 #[test]
 fn the_sidecar_comes_first_and_ends_last() {
-    if lacks_kubectl() {
-        return;
-    }
     for built in Built::all() {
         let (name, sidecar) = (built.name, built.sidecar());
         let version = concat!("bearward:", env!("CARGO_PKG_VERSION"));
@@ -368,9 +343,6 @@ fn the_sidecar_comes_first_and_ends_last() {
 
 #[test]
 fn probes_ask_ports_and_pages_that_exist() {
-    if lacks_kubectl() {
-        return;
-    }
     let pages = read("src/admin/mod.rs");
     for built in Built::all() {
         let (name, sidecar) = (built.name, built.sidecar());
@@ -407,9 +379,6 @@ fn probes_ask_ports_and_pages_that_exist() {
 
 #[test]
 fn every_container_passes_the_restricted_standard() {
-    if lacks_kubectl() {
-        return;
-    }
     for built in Built::all() {
         let (name, pod) = (built.name, built.pod());
         for forbidden in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
@@ -447,9 +416,6 @@ fn every_container_passes_the_restricted_standard() {
 
 #[test]
 fn the_role_gives_what_the_store_uses_and_no_more() {
-    if lacks_kubectl() {
-        return;
-    }
     let built = Built::named("kubernetes");
     let roles: Vec<_> = built.of_kind("Role").collect();
     assert_eq!(roles.len(), 1);
@@ -490,9 +456,6 @@ fn literals(key: Option<&str>, value: &Value, into: &mut Vec<(String, String)>) 
 
 #[test]
 fn an_injected_sidecar_is_the_same_sidecar() {
-    if lacks_kubectl() {
-        return;
-    }
     let objects = yaml::documents(&kustomize("inject"));
     let policy = objects
         .iter()

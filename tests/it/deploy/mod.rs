@@ -36,13 +36,18 @@ fn succeed(command: &mut Command) -> String {
     text
 }
 
-/// A program of Debian's package `prometheus`: from the path, or from where `tests/run` unpacks it.
-fn debian(program: &str) -> PathBuf {
-    let cached = root().join("tests/.cache/debian/usr/bin").join(program);
+/// A program that `tests/run` brings into this folder of its cache: from there or from the path.
+fn brought(program: &str, folder: &str) -> PathBuf {
+    let cached = root().join("tests/.cache").join(folder).join(program);
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&folders).map(|folder| folder.join(program));
-    let found = on_path.chain([cached]).find(|program| program.is_file());
+    let found = [cached].into_iter().chain(on_path).find(|it| it.is_file());
     found.unwrap_or_else(|| panic!("`{program}` is missing: `tests/run` fetches it"))
+}
+
+/// A program of Debian's package `prometheus`.
+fn debian(program: &str) -> PathBuf {
+    brought(program, "debian/usr/bin")
 }
 
 /// The README's table of metrics: each with its type and labels.
