@@ -2,11 +2,11 @@
 //! what schemas do not know.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use bearward::config::Config;
+use bearward::config::{Config, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -35,30 +35,32 @@ enum Form {
 struct Built {
     name: &'static str,
     form: Form,
+    /// What the service is called.
+    service: &'static str,
     text: String,
     objects: Vec<Value>,
 }
 
 impl Built {
-    fn new(name: &'static str, form: Form) -> Self {
-        let text = kustomize(&format!("overlays/{name}"));
-        let objects = yaml::documents(&text);
-        Self {
-            name,
-            form,
-            text,
-            objects,
-        }
+    /// Each overlay of the manifests in `folder`.
+    fn each(folder: &Path, service: &'static str) -> Vec<Self> {
+        let build = |(name, form)| {
+            let text = kustomize(&folder.join("overlays").join(name));
+            let objects = yaml::documents(&text);
+            Self {
+                name,
+                form,
+                service,
+                text,
+                objects,
+            }
+        };
+        OVERLAYS.into_iter().map(build).collect()
     }
 
-    /// Each overlay, built once for all tests.
+    /// Each overlay as it is, built once for all tests.
     fn all() -> impl Iterator<Item = &'static Self> {
-        static BUILT: LazyLock<Vec<Built>> = LazyLock::new(|| {
-            let overlays = OVERLAYS.into_iter();
-            overlays
-                .map(|(name, form)| Built::new(name, form))
-                .collect()
-        });
+        static BUILT: LazyLock<Vec<Built>> = LazyLock::new(|| Built::each(&manifests(), "crm"));
         BUILT.iter()
     }
 
@@ -110,12 +112,15 @@ impl Built {
     }
 }
 
-fn kustomize(folder: &str) -> String {
-    let path = root().join("deploy/kubernetes").join(folder);
+fn manifests() -> PathBuf {
+    root().join("deploy/kubernetes")
+}
+
+fn kustomize(folder: &Path) -> String {
     succeed(
         Command::new(brought("kubectl", "python/bin"))
             .arg("kustomize")
-            .arg(path),
+            .arg(folder),
     )
 }
 
@@ -161,7 +166,7 @@ fn every_overlay_builds_and_fits_the_schemas() {
     succeed(&mut old);
     // The policies came later than 1.29.
     let file = folder.path().join("inject.yaml");
-    std::fs::write(&file, kustomize("inject")).unwrap();
+    std::fs::write(&file, kustomize(&manifests().join("inject"))).unwrap();
     succeed(validate().args(&files).arg(&file));
 }
 
@@ -195,7 +200,9 @@ fn words_that_schemas_leave_open_are_known() {
     let mut seen = 0;
     let mut look = |value: &Value| seen += words(value, &allowed);
     Built::all().for_each(|built| built.objects.iter().for_each(&mut look));
-    yaml::documents(&kustomize("inject")).iter().for_each(look);
+    yaml::documents(&kustomize(&manifests().join("inject")))
+        .iter()
+        .for_each(look);
     assert!(seen > 50, "{seen}");
 }
 
@@ -224,43 +231,89 @@ fn words(value: &Value, allowed: &BTreeMap<&str, &[&str]>) -> usize {
 
 #[test]
 fn selectors_match_and_names_lead_somewhere() {
-    for built in Built::all() {
-        let name = built.name;
-        let (workload, template) = built.workload();
-        let labels = template["metadata"]["labels"].as_object().unwrap();
-        let matches = |selector: &Value| {
-            let wanted = selector.as_object().expect(name);
-            !wanted.is_empty()
-                && wanted
-                    .iter()
-                    .all(|(key, value)| labels.get(key) == Some(value))
-        };
-        if let Some(selector) = workload.pointer("/spec/selector/matchLabels") {
-            assert!(matches(selector), "{name}");
-        }
-        for policy in built.of_kind("NetworkPolicy") {
-            assert!(
-                matches(&policy["spec"]["podSelector"]["matchLabels"]),
-                "{name}"
-            );
-        }
-        for service in built.of_kind("Service") {
-            assert!(matches(&service["spec"]["selector"]), "{name}");
-            assert_eq!(workload["spec"]["serviceName"], service["metadata"]["name"]);
-        }
-        let account = built.pod()["serviceAccountName"].as_str().unwrap();
-        assert!(built.has("ServiceAccount", account), "{name}: {account}");
-        volumes_are_there(built);
-        let read = Config::parse(built.configuration(), name).unwrap();
-        if built.configuration().contains("store.kubernetes") {
-            for kind in ["Secret", "Lease", "Role", "RoleBinding"] {
-                assert!(built.has(kind, "crm-grant"), "{name}: {kind}");
-            }
-            assert!(built.configuration().contains("secret = \"crm-grant\""));
+    Built::all().for_each(leads_somewhere);
+}
+
+#[test]
+fn another_name_needs_to_be_written_everywhere_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    rename(&manifests(), folder.path());
+    for built in Built::each(folder.path(), "billing") {
+        assert!(!built.text.contains("crm"), "{}", built.text);
+        leads_somewhere(&built);
+    }
+}
+
+/// Copies manifests as the README has an operator change them.
+fn rename(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (
+            entry.as_ref().unwrap().path(),
+            to.join(entry.unwrap().file_name()),
+        );
+        if path.is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            rename(&path, &to);
         } else {
-            assert!(!built.has("Role", "crm-grant"), "{name} needs no right");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(to, text.replace("crm", "billing")).unwrap();
         }
-        assert_eq!(read.grant.len(), 1, "{name}");
+    }
+}
+
+fn leads_somewhere(built: &Built) {
+    let (name, service) = (built.name, built.service);
+    let (workload, template) = built.workload();
+    let labels = template["metadata"]["labels"].as_object().unwrap();
+    let matches = |selector: &Value| {
+        let wanted = selector.as_object().expect(name);
+        !wanted.is_empty()
+            && wanted
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value))
+    };
+    if let Some(selector) = workload.pointer("/spec/selector/matchLabels") {
+        assert!(matches(selector), "{name}");
+    }
+    for policy in built.of_kind("NetworkPolicy") {
+        let selector = &policy["spec"]["podSelector"]["matchLabels"];
+        assert!(matches(selector), "{name}");
+        // Another service's pods in the same namespace have another value.
+        let own = format!("{service}-bearward");
+        assert_eq!(selector["bearward.dev/sidecar"], own.as_str(), "{name}");
+    }
+    for service in built.of_kind("Service") {
+        assert!(matches(&service["spec"]["selector"]), "{name}");
+        assert_eq!(workload["spec"]["serviceName"], service["metadata"]["name"]);
+    }
+    let account = built.pod()["serviceAccountName"].as_str().unwrap();
+    assert!(built.has("ServiceAccount", account), "{name}: {account}");
+    volumes_are_there(built);
+    let read = Config::parse(built.configuration(), name).unwrap();
+    let grants: Vec<_> = read.grant.into_values().collect();
+    assert_eq!(grants.len(), 1, "{name}");
+    let Store::Kubernetes(store) = &grants[0].store else {
+        assert_eq!(built.of_kind("Role").count(), 0, "{name} needs no right");
+        return;
+    };
+    let grant = store.secret.as_str();
+    for kind in ["Secret", "Lease", "Role", "RoleBinding"] {
+        assert!(built.has(kind, grant), "{name}: {kind}");
+    }
+    rights_reach(built, grant);
+}
+
+/// The account may use the Secret and the Lease of this name, and no right is given to another.
+fn rights_reach(built: &Built, grant: &str) {
+    for role in built.of_kind("Role") {
+        for rule in list(&role["rules"]) {
+            assert_eq!(rule["resourceNames"], serde_json::json!([grant]), "{rule}");
+        }
+    }
+    for binding in built.of_kind("RoleBinding") {
+        assert_eq!(binding["roleRef"]["name"], grant, "{binding}");
+        let account = &built.pod()["serviceAccountName"];
+        assert_eq!(&binding["subjects"][0]["name"], account, "{binding}");
     }
 }
 
@@ -285,7 +338,8 @@ fn volumes_are_there(built: &Built) {
             "{volume}"
         );
         let secret = volume.pointer("/secret/secretName");
-        assert!(secret.is_none_or(|it| it == "crm-bearward"), "{volume}");
+        let own = format!("{}-bearward", built.service);
+        assert!(secret.is_none_or(|it| *it == own.as_str()), "{volume}");
     }
     let accounts: Vec<_> = built.of_kind("ServiceAccount").collect();
     assert_eq!(accounts[0]["automountServiceAccountToken"], false);
@@ -294,7 +348,7 @@ fn volumes_are_there(built: &Built) {
     let mounted = mounted.filter(|mount| mount["mountPath"] == token).count();
     assert_eq!(
         mounted == 1,
-        built.has("Role", "crm-grant"),
+        built.of_kind("Role").count() == 1,
         "{}",
         built.name
     );
@@ -456,7 +510,7 @@ fn literals(key: Option<&str>, value: &Value, into: &mut Vec<(String, String)>) 
 
 #[test]
 fn an_injected_sidecar_is_the_same_sidecar() {
-    let objects = yaml::documents(&kustomize("inject"));
+    let objects = yaml::documents(&kustomize(&manifests().join("inject")));
     let policy = objects
         .iter()
         .find(|it| it["kind"] == "MutatingAdmissionPolicy");
