@@ -497,51 +497,6 @@ fn the_role_gives_what_the_store_uses_and_no_more() {
     assert_eq!(&binding["subjects"][0]["name"], account);
 }
 
-/// All scalars below a value, with their keys where they have one.
-fn literals(key: Option<&str>, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Array(all) => all.iter().for_each(|it| literals(None, it, into)),
-        Value::Object(map) => map
-            .iter()
-            .for_each(|(key, it)| literals(Some(key), it, into)),
-        other => into.push((key.unwrap_or_default().to_owned(), other.to_string())),
-    }
-}
-
-#[test]
-fn an_injected_sidecar_is_the_same_sidecar() {
-    let objects = yaml::documents(&kustomize(&manifests().join("inject")));
-    let policy = objects
-        .iter()
-        .find(|it| it["kind"] == "MutatingAdmissionPolicy");
-    let policy = policy.unwrap();
-    let mutations = list(&policy["spec"]["mutations"]).iter();
-    let expressions = mutations.map(|it| it["jsonPatch"]["expression"].as_str().unwrap());
-    let expression: String = expressions.collect();
-    let built = Built::named("redis");
-    let mut wanted = Vec::new();
-    literals(None, built.sidecar(), &mut wanted);
-    for (key, literal) in wanted {
-        let forms = match key.as_str() {
-            "" => vec![literal],
-            key => vec![format!("{key}: {literal}"), format!("\"{key}\": {literal}")],
-        };
-        let there = forms.iter().any(|form| expression.contains(form));
-        assert!(there, "{} is missing", forms[0]);
-    }
-    for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
-        let count = |sign| expression.matches(sign).count();
-        assert_eq!(count(open), count(close), "{open}{close}");
-    }
-    let binding = &objects
-        .iter()
-        .find(|it| it["kind"] == "MutatingAdmissionPolicyBinding");
-    assert_eq!(
-        binding.unwrap()["spec"]["policyName"],
-        policy["metadata"]["name"]
-    );
-}
-
 #[test]
 fn nothing_in_the_manifests_is_left_out_of_the_overlays() {
     let folder = root().join("deploy/kubernetes/overlays");

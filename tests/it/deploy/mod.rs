@@ -1,5 +1,6 @@
 //! What lies in `deploy/`, held against the program and against the tools that will read it.
 
+mod admission;
 mod grafana;
 mod host;
 mod kubernetes;
