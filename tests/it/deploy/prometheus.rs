@@ -43,17 +43,27 @@ fn promtool_takes_rules_and_configuration() {
     };
     promtool(&["check", "rules", "rules.yaml"]);
     promtool(&["check", "config", "scrape.yaml"]);
+    // Debian's tools know no Kubernetes; the rest is theirs to judge.
+    let pods = read("deploy/prometheus/scrape-kubernetes.yaml");
+    let discovery = "kubernetes_sd_configs:\n  - role: pod\n";
+    assert!(pods.contains(discovery), "{pods}");
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("pods.yaml");
+    let judged = pods.replace(discovery, "static_configs: [targets: [x]]\n");
+    std::fs::write(&file, judged).unwrap();
+    promtool(&["check", "config", file.to_str().unwrap()]);
 }
 
 #[test]
-fn each_alert_fires_in_its_unit_test_and_at_no_other_time() {
+fn each_rule_holds_in_its_unit_test_and_each_alert_at_no_other_time() {
     let folder = root().join("deploy/prometheus");
     let mut promtool = Command::new(debian("promtool"));
     promtool.args(["test", "rules", "tests.yaml", "tests-ends.yaml"]);
     succeed(promtool.current_dir(folder));
     let tests = read("deploy/prometheus/tests.yaml") + &read("deploy/prometheus/tests-ends.yaml");
-    for alert in alerts() {
-        let name = alert["alert"].as_str().unwrap();
+    for rule in rules() {
+        let name = ["alert", "record"].map(|kind| rule[kind].as_str());
+        let name = name.into_iter().flatten().next().unwrap();
         assert!(tests.contains(name), "{name} has no test");
     }
 }
