@@ -1,9 +1,11 @@
 // An authorization server for tests/e2e: it rotates, and one spent refresh token ends the grant.
 //
-// usage: node issuer.mjs REFRESH_TOKEN, then `GET /` tells {"port", "refreshes", "reused"}
+// usage: node issuer.mjs REFRESH_TOKEN, then `GET /` tells {"port", "refreshes", "reused"};
+// `GET /?after=3000` tells it after so many milliseconds
 
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
+import { setTimeout } from "node:timers/promises";
 
 const grant = { current: process.argv[2], refreshes: 0, reused: false };
 
@@ -13,6 +15,7 @@ const server = createServer(async (request, response) => {
     response.end(JSON.stringify(body));
   };
   if (request.method !== "POST") {
+    await setTimeout(Number(new URL(request.url, "http://x").searchParams.get("after")));
     const { refreshes, reused } = grant;
     return answer(200, { port: server.address().port, refreshes, reused });
   }
