@@ -162,11 +162,11 @@ pub(super) async fn lease(store: &dyn Store, name: &GrantName) -> Result<Lease, 
     }
 }
 
-/// A store, for this command alone; or held by a running process, which is to be asked.
+/// A store, for this command alone; or for a running process, which is to be asked.
 pub(super) enum Opened {
     /// It is ours.
     Free(std::sync::Arc<dyn Store>),
-    /// A running process holds it.
+    /// A running process holds it, or may: this is the error where none answers.
     Held(store::Error),
 }
 
@@ -175,8 +175,18 @@ pub(super) async fn open(section: &config::Grant, name: &GrantName) -> Result<Op
         .map_err(|error| Failure::new(error.to_string()))?;
     match store::open(&section.store, name, &metrics).await {
         Ok(store) => Ok(Opened::Free(store)),
-        Err(error) if error.kind == ErrorKind::Held => Ok(Opened::Held(error)),
+        Err(error) if may_be_held(&error, &section.store) => Ok(Opened::Held(error)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A file that is another user's is not found to be locked: that user's process may hold it, as
+/// a unit's with a user of its own does.
+fn may_be_held(error: &store::Error, store: &config::Store) -> bool {
+    match error.kind {
+        ErrorKind::Held => true,
+        ErrorKind::Refused | ErrorKind::Away => matches!(store, config::Store::File(_)),
+        ErrorKind::Unreadable | ErrorKind::Conflict => false,
     }
 }
 

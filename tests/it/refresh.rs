@@ -1,5 +1,7 @@
 //! A refresh that an operator asks for.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::practice::{Api, Issuer, Outcome};
 use crate::support::client::request;
 use crate::support::settings::quoted;
@@ -114,6 +116,28 @@ async fn a_dead_grant_wakes_when_another_is_imported_into_the_running_process() 
     sidecar.stop().await;
     sidecar.start_again().await;
     assert_eq!(sidecar.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_process_takes_a_grant_in_where_the_command_may_not_reach_the_file() {
+    let issuer = Issuer::start().await;
+    let api = Api::start(&issuer).await;
+    let mut sidecar = sidecar(&issuer, &api, "true").await;
+    // Not to be used by a command, as a folder of another user is not to be.
+    let folder = sidecar.store().parent().unwrap().to_owned();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o770)).unwrap();
+    let imported = sidecar
+        .command(&["import", "crm"], &issuer.new_grant())
+        .await;
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    assert_eq!(sidecar.get("/").await.status, 200);
+    sidecar.stop().await;
+    let refused = sidecar
+        .command(&["import", "crm"], &issuer.new_grant())
+        .await;
+    assert_eq!(refused.code, Some(1));
+    let told = &refused.stderr;
+    assert!(told.contains("others can write to the folder"), "{told}");
 }
 
 #[tokio::test]
