@@ -14,6 +14,7 @@ fn the_image_is_of_this_version_and_belongs_to_nobody() {
         "FROM scratch AS frame",
         "USER 65532:65532",
         "ENTRYPOINT [\"/bearward\"]",
+        "    SOURCE_DATE_EPOCH=0 \\",
         "    cargo build --release --locked --bin bearward --target \"$target\" && \\",
         "COPY --from=build /bearward /bearward",
     ] {
