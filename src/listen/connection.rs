@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::cork::Cork;
 use super::outbound::Outbound;
 use super::pulse::{Pulse, Timeouts};
 use super::sniff::{self, Protocol};
@@ -217,7 +218,7 @@ async fn http2<H: Handler>(wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H>>) 
         let (pulse, site) = (Arc::clone(&pulse_of_all), Arc::clone(&site_of_all));
         async move { answer(request, &pulse, &site).await }
     });
-    let mut conn = builder.serve_connection(TokioIo::new(wire), service);
+    let mut conn = builder.serve_connection(TokioIo::new(Cork::new(wire)), service);
     let leave = http2::Connection::graceful_shutdown;
     let over = pulse.over_between_streams(limits.timeouts);
     let closed = drive(&mut conn, leave, over, &site.tasks).await;

@@ -11,6 +11,7 @@
 mod accept;
 mod bound;
 mod connection;
+mod cork;
 mod handed;
 mod inbound;
 mod limits;
