@@ -54,7 +54,7 @@ impl Default for Proxy {
             max_concurrent_streams: 200,
             header_timeout: Deadline::seconds(30),
             body_timeout: Deadline::seconds(60),
-            half_close_timeout: Deadline::seconds(5),
+            half_close_timeout: Deadline::seconds(3),
             idle_timeout: Deadline::seconds(75),
             linger: Period::seconds(0),
             drain_timeout: Period::seconds(25),
