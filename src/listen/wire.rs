@@ -221,15 +221,15 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
+        // The plain call costs the system less, by more than it takes to copy a short answer.
         let mut room = [0; SHORT];
-        let outcome = match bufs {
-            // The plain call costs the system less, by more than it takes to copy a short answer.
-            [only] => each!(self, stream => stream.poll_write(cx, only)),
-            bufs => match join(bufs, &mut room) {
-                Some(joined) => each!(self, stream => stream.poll_write(cx, joined)),
-                None => each!(self, stream => stream.poll_write_vectored(cx, bufs)),
-            },
-        };
+        if let Some(joined) = join(bufs, &mut room) {
+            return self.poll_write(cx, joined);
+        }
+        let outcome = each!(self, stream => stream.poll_write_vectored(cx, bufs));
         self.noted(outcome)
     }
 
