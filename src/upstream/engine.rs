@@ -89,8 +89,7 @@ impl Engine {
         if !self.run(cx) {
             return look(cx);
         }
-        // Only the half makes it, so it need not tell us.
-        self.hushed(|| look(&mut Context::from_waker(Waker::noop())))
+        self.look(look)
     }
 
     /// The same, for what may be there from an earlier run.
@@ -99,13 +98,17 @@ impl Engine {
         cx: &mut Context<'_>,
         mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if self.is_here() {
-            let there = self.hushed(|| look(&mut Context::from_waker(Waker::noop())));
-            if there.is_ready() {
-                return there;
-            }
+        if self.is_here()
+            && let there @ Poll::Ready(_) = self.look(&mut look)
+        {
+            return there;
         }
         self.run_for(cx, look)
+    }
+
+    /// Looks for what only the half makes, so that nobody need be told of it.
+    fn look<T>(&self, mut look: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.hushed(|| look(&mut Context::from_waker(Waker::noop())))
     }
 
     /// Runs the half while nobody waits for it.

@@ -131,6 +131,7 @@ impl<B: SendBody> Pool<B> {
         self.waiting(take, permit).ok()
     }
 
+    /// A connection that has to be dialled, or waited for.
     async fn waited_for(self: &Arc<Self>, take: Take) -> Result<Lease<B>, SendError> {
         let failures = self.state().failures;
         match self.way(failures)? {
@@ -185,9 +186,13 @@ impl<B: SendBody> Pool<B> {
     ) -> Result<Lease<B>, OwnedSemaphorePermit> {
         // Where a new one is wanted, one that waits makes room for it.
         let waiting = self.state().idle.take(Instant::now());
-        let Some(connection) = waiting.filter(|_| take == Take::Waiting) else {
+        let Some(connection) = waiting else {
             return Err(permit);
         };
+        if take == Take::New {
+            connection.part();
+            return Err(permit);
+        }
         self.metrics.reused();
         Ok(Lease::Own(Own::new(connection, self, permit)))
     }
