@@ -38,10 +38,6 @@ fn the_unit_is_as_hardened_as_it_says() {
     let path = root().join("deploy/systemd/bearward.service");
     let mut analyze = Command::new("systemd-analyze");
     analyze.args(["security", "--offline=true"]).arg(&path);
-    if analyze.output().is_err() {
-        eprintln!("skipped: there is no systemd-analyze here");
-        return;
-    }
     let told = succeed(&mut analyze);
     let exposure = figure(&told, "for bearward.service:", "OK");
     let stated = figure(
