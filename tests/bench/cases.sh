@@ -29,6 +29,11 @@ ratios() { # case, unit: the medians of all proxies beside the best peer's
     done
 }
 
+per_request() { # case, round, name, clock ticks, requests: notes it
+    awk -v t="$4" -v hz="$hertz" -v n="$5" 'BEGIN { printf "%.2f\n", t / hz / n * 1e6 }' >>"$work/$1.$3"
+    say "$1, round $2: $3 $(tail -n 1 "$work/$1.$3") us/request ($5 requests)"
+}
+
 cpu_case() { # case, how, path, wrk's options…
     local round name before after requests
     open_proxies "$2"
@@ -42,9 +47,7 @@ cpu_case() { # case, how, path, wrk's options…
                 say "$name did not answer all with 200"; cat "$work/wrk" >&2; exit 1
             fi
             requests=$(awk '/requests in/ { print $1 }' "$work/wrk")
-            awk -v t=$((after - before)) -v hz="$hertz" -v n="$requests" \
-                'BEGIN { printf "%.2f\n", t / hz / n * 1e6 }' >>"$work/$1.$name"
-            say "$1, round $round: $name $(tail -n 1 "$work/$1.$name") us/request ($requests requests)"
+            per_request "$1" "$round" "$name" $((after - before)) "$requests"
         done
     done
     ratios "$1" 'CPU us/request'

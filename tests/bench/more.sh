@@ -13,9 +13,7 @@ load_case() { # case, how, h2load's options…: a fixed number of requests
             if ! grep -q "status codes: $count 2xx" "$work/load"; then
                 say "$name did not answer all with 200"; cat "$work/load" >&2; exit 1
             fi
-            awk -v t=$((after - before)) -v hz="$hertz" -v n="$count" \
-                'BEGIN { printf "%.2f\n", t / hz / n * 1e6 }' >>"$work/$1.$name"
-            say "$1, round $round: $name $(tail -n 1 "$work/$1.$name") us/request ($count requests)"
+            per_request "$1" "$round" "$name" $((after - before)) "$count"
         done
     done
     ratios "$1" 'CPU us/request'
