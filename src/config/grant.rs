@@ -65,7 +65,7 @@ pub struct Grant {
     /// How much of an access token's life is left when its successor is fetched; kept between 5 s and 5 min, and at most half of the life.
     #[serde(default = "tenth")]
     pub refresh_before: Margin,
-    /// The least age at which a rejected access token is replaced; a younger one's rejection is passed through.
+    /// The least age at which a rejected access token is replaced; a younger one's rejection is passed through, unless its successor is due.
     #[serde(default = "renew_floor")]
     pub renew_floor: Period,
     /// Time for a connection to the authorization server to stand, TLS included.

@@ -45,13 +45,18 @@ impl Machine {
         let floor = floor.min(FLOOR_MOST.max(self.settings.renew_floor));
         let successor = life.map(|life| self.due_in(life, whole.unwrap_or(life)));
         let due = successor.into_iter().chain(self.keep_alive_in(now)).min();
+        let due = due.map(|wait| now.mono + wait);
+        // Once its successor is due, waiting for that costs the server nothing: also a token of a
+        // short life, refused because it ended between here and the upstream, is replaced then.
+        let old_enough = now.mono + floor.saturating_sub(age);
+        let renewable_from = due.map_or(old_enough, |due| due.min(old_enough));
         self.token = Some(Current {
             generation,
             obtained: now.mono.saturating_sub(age),
             ends: life.map(|life| now.mono + life),
-            due: due.map(|wait| now.mono + wait),
+            due,
             since: now.mono,
-            renewable_from: now.mono + floor.saturating_sub(age),
+            renewable_from,
             rejected: false,
             strikes,
         });

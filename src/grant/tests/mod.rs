@@ -576,6 +576,17 @@ fn a_rejected_token_is_replaced_once_it_is_old_enough() {
 }
 
 #[test]
+fn a_token_whose_successor_is_due_is_never_too_young_to_be_replaced() {
+    let mut story = Story::begin(Some(record("rt-1")), None);
+    story.answer(tokens("at-1", None, 20));
+    let renewable = story.published[0].renewable_from;
+    while story.asked.is_none() {
+        story.pass(1);
+    }
+    assert!(renewable <= story.now.mono, "{renewable:?}");
+}
+
+#[test]
 fn renewing_in_vain_is_done_ever_more_rarely() {
     let mut story = Story::begin(Some(record("rt-1")), None);
     story.answer(tokens("at-0", None, 30 * 86_400));

@@ -216,6 +216,28 @@ async fn trailers_are_sent_again_too() {
     }
 }
 
+/// A token may end between here and the API, and live shorter than `renew_floor`.
+#[tokio::test]
+async fn a_token_that_ends_on_its_way_is_replaced_however_young() {
+    let issuer = Issuer::builder().lifetime(Duration::from_secs(2));
+    let issuer = issuer.start().await;
+    let api = Api::start(&issuer).await;
+    let sidecar = Sidecar::between(&issuer, &api).grant("renew_floor = '1h'");
+    let sidecar = sidecar.start().await;
+    assert_eq!(sidecar.get("/").await.status, 200);
+    api.reject(&issuer.access_token().unwrap());
+    assert_eq!(sidecar.get("/").await.status, 401, "of no use so early");
+    let gate = Gate::closed();
+    issuer.next(Reply::regular().hold(&gate));
+    gate.reached_by(1).await;
+    // Its successor is under way already, so waiting for it asks nothing of the issuer.
+    let mut connection = sidecar.connect().await;
+    let call = tokio::spawn(async move { connection.get("/").await.unwrap().status });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.open();
+    assert_eq!(call.await.unwrap(), 200);
+}
+
 /// What the answers of real APIs mean, end to end.
 #[tokio::test]
 async fn every_known_way_to_reject_a_token_is_understood() {
