@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::bound::{Bound, Listening};
@@ -41,6 +41,7 @@ pub async fn serve<H: Handler>(
         limits,
         tasks: tasks.clone(),
         metrics,
+        turn: Mutex::default(),
     });
     tokio::select! {
         biased;

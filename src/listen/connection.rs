@@ -13,7 +13,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
 
 use super::cork::Cork;
 use super::outbound::Outbound;
@@ -63,12 +64,19 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// After how long without a request a connection gives hyper's buffers back, 24 KiB of them.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// How long such a connection's turn lasts. The allocator gives memory back to the system some
+/// milliseconds after the last was freed, but only when more is freed then: of a thousand
+/// connections that became quiet at once and let go at once, all would stay.
+const TURN: Duration = Duration::from_millis(1);
+
 /// What the connections of one worker have in common.
 pub(super) struct Site<H> {
     pub(super) handler: H,
     pub(super) limits: Limits,
     pub(super) tasks: Tasks,
     pub(super) metrics: Arc<Metrics>,
+    /// Held by the connection whose turn it is to give its buffers back.
+    pub(super) turn: Mutex<()>,
 }
 
 /// How a connection stands when hyper has let go of it.
@@ -159,13 +167,10 @@ async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let leave = http1::UpgradeableConnection::graceful_shutdown;
-    let idle = limits.timeouts.idle.map_or(QUIET, |idle| idle.min(QUIET));
-    let over = pulse.over(Timeouts {
-        idle: Some(idle),
-        ..limits.timeouts
-    });
+    let may_be_quiet = limits.timeouts.idle.is_none_or(|idle| idle > QUIET);
+    let over = over_or_quiet(pulse, limits.timeouts, may_be_quiet.then_some(&site.turn));
     let closed = drive(&mut conn, leave, over, &site.tasks).await;
-    if closed == Closed::Idle && limits.timeouts.idle != Some(idle) {
+    if closed == Closed::Idle && may_be_quiet {
         // It waits on for the rest of its time, without hyper.
         return match conn.into_parts() {
             Some(parts) => Served::Quiet(still(parts.io.into_inner(), parts.read_buf, pulse)),
@@ -188,6 +193,32 @@ async fn http1<H: Handler>(mut wire: Wire, pulse: &Arc<Pulse>, site: &Arc<Site<H
         bid_farewell(parts.io.into_inner(), closed).await;
     }
     Served::Ended(closed)
+}
+
+/// Ends when something is too late, or when the connection has long been quiet and it is its turn
+/// to give its buffers back.
+async fn over_or_quiet(pulse: &Pulse, timeouts: Timeouts, turn: Option<&Mutex<()>>) -> Closed {
+    let Some(turn) = turn else {
+        return pulse.over(timeouts).await;
+    };
+    let short = Timeouts {
+        idle: Some(QUIET),
+        ..timeouts
+    };
+    match pulse.over(short).await {
+        Closed::Idle => {}
+        closed => return closed,
+    }
+    let mine = async {
+        let _mine = turn.lock().await;
+        sleep(TURN).await;
+    };
+    tokio::select! {
+        biased;
+        closed = pulse.over(timeouts) => closed,
+        // At once, unless a request came in meanwhile.
+        () = mine => pulse.over(short).await,
+    }
 }
 
 /// The wire with what hyper has read of the next head already, if anything: that head begins now.

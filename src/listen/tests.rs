@@ -214,6 +214,34 @@ async fn what_came_before_a_connection_grew_quiet_is_not_lost() {
     assert_eq!(server.closed("header_timeout"), 1);
 }
 
+/// They give their buffers back in turn; one that waits for its turn serves on.
+#[tokio::test(start_paused = true)]
+async fn connections_that_grow_quiet_together_serve_on() {
+    let server = Server::usual();
+    let request = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\none";
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(server.client().await);
+    }
+    for client in &mut clients {
+        client.send(request).await;
+        assert!(client.until("one").await.ends_with("one"));
+    }
+    // From before the first turn until after the last.
+    sleep(Duration::from_millis(4_995)).await;
+    for client in clients.iter_mut().rev() {
+        client.send(request).await;
+        assert!(client.until("one").await.ends_with("one"));
+        sleep(Duration::from_millis(2)).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.rest().await, "");
+    }
+    server.tasks.stop();
+    server.tasks.finished().await;
+    assert_eq!(server.closed("idle"), 20);
+}
+
 /// What is sent, with what the answer begins or ends, and why the connection ended.
 const EXCHANGES: [(&str, &str, &str); 12] = [
     ("", "", "idle"),
