@@ -32,6 +32,6 @@ if manner == "slow":
     for connection in held:
         answer(connection, False)
 # What a proxy does with connections that rest, it does within this time.
-time.sleep(7 if manner == "rest" else 1)
+time.sleep(9 if manner == "rest" else 1)
 print("held", flush=True)
 time.sleep(600)
