@@ -16,6 +16,7 @@
 //! | 0 ground | [`secret`] | values that must never be shown |
 //! | | [`backoff`] | bounded, jittered waits |
 //! | | [`drain`] | one signal to stop, one way to know that all have |
+//! | | [`keepalive`] | how a TCP connection notices that its other end vanished |
 //! | | [`ready`] | who still blocks readiness |
 //! | | [`seldom`] | a future beside a busy one, polled only when it asks |
 //! | 1 words | [`config`] | the configuration file as typed vocabulary |
@@ -45,6 +46,7 @@ pub mod config;
 pub mod drain;
 pub mod grant;
 pub mod issuer;
+pub mod keepalive;
 pub mod listen;
 pub mod login;
 pub mod oauth;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::wire::Stream;
-use crate::config;
+use crate::{config, keepalive};
 
 /// Connections that the system holds ready for us. The standard library's 128 overflows in a
 /// burst, and then clients wait a second for their second try.
@@ -45,13 +45,13 @@ impl Bound {
             Socket::Tcp(listener) => rustix::net::listen(listener, BACKLOG)?,
             Socket::Unix(listener) => rustix::net::listen(listener, BACKLOG)?,
         }
-        socket.set_nonblocking()?;
+        socket.ready()?;
         Ok(Self { socket, file })
     }
 
     /// One that somebody else has bound, and that stays theirs.
     pub(super) fn handed(socket: Socket) -> io::Result<Self> {
-        socket.set_nonblocking()?;
+        socket.ready()?;
         Ok(Self { socket, file: None })
     }
 
@@ -100,9 +100,13 @@ impl Socket {
         }
     }
 
-    fn set_nonblocking(&self) -> io::Result<()> {
+    /// Makes it fit for a runtime.
+    fn ready(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => listener.set_nonblocking(true),
+            Self::Tcp(listener) => {
+                keepalive::watch(listener)?;
+                listener.set_nonblocking(true)
+            }
             Self::Unix(listener) => listener.set_nonblocking(true),
         }
     }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Wire;
 use crate::config::{self, Url};
+use crate::keepalive;
 use crate::tls::{self, Alpn};
 
 pub use error::{DialError, DialFailure};
@@ -124,6 +125,7 @@ impl Target {
             .map_err(DialError::connect)?;
         // A head and a first chunk leave in one write, so waiting for more never helps.
         stream.set_nodelay(true).map_err(DialError::connect)?;
+        keepalive::watch(&stream).map_err(DialError::connect)?;
         let Some(tls) = &self.tls else {
             return Ok(Wire::tcp(stream));
         };

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use scan::{Leads, Source};
 
 /// The rooms and their floors. A room may be missing here only until it is built.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("secret", 0),
     ("backoff", 0),
     ("drain", 0),
     ("ready", 0),
+    ("keepalive", 0),
     ("seldom", 0),
     ("config", 1),
     ("body", 2),

@@ -474,3 +474,38 @@ async fn a_burst_of_resets_leaves_the_connection_to_the_others() {
     // Neither RST_STREAM nor GOAWAY: the answer to the last, 200.
     assert_eq!(verdict(&mut wire).await, (1, 0x88));
 }
+
+/// The timers of TCP connections in the system's table, where `of` says so of a row's columns:
+/// `02` asks the other end whether it is there.
+fn timers(of: impl Fn(&[&str]) -> bool) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1);
+    rows.map(|row| row.split_whitespace().collect::<Vec<_>>())
+        .filter(|columns| columns[3] == "01" && of(columns))
+        .map(|columns| columns[5].split(':').next().unwrap().to_owned())
+        .collect()
+}
+
+/// Nobody says so when the other end's machine loses its power, and a tunnel may be quiet for ever.
+#[tokio::test]
+async fn an_end_that_vanishes_is_noticed_on_both_sides() {
+    let world = World::new().await;
+    let mut connection = world.sidecar.connect().await;
+    assert_eq!(connection.get("/").await.unwrap().status, 200);
+    let port = |address: &str| {
+        let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+        format!(":{port:04X}")
+    };
+    let near = port(&world.sidecar.proxy().to_string());
+    let far = port(world.api.url().trim_end_matches('/'));
+    // A moment later, when what was sent is acknowledged.
+    for _ in 0..100 {
+        let served = timers(|columns| columns[1].ends_with(&near));
+        let dialed = timers(|columns| columns[2].ends_with(&far));
+        if served == ["02"] && dialed == ["02"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody asks");
+}
