@@ -39,6 +39,13 @@ impl<B: SendBody> Answer<B> {
         answer
     }
 
+    /// True where a body that hyper says has ended has not. hyper takes a stream's reset that says
+    /// `NO_ERROR` for the end, since a server may have no use for the rest of a request
+    /// (RFC 9113 §8.1). But it may only after a whole answer, and such a stream has ended already.
+    fn is_short(&self) -> bool {
+        matches!(self.lease, Some(Lease::Share { .. })) && !self.body.is_end_stream()
+    }
+
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
@@ -63,6 +70,7 @@ impl<B: SendBody> Body for Answer<B> {
             None => Pin::new(&mut this.body).poll_frame(cx),
         };
         let error = match frame {
+            Poll::Ready(None) if this.is_short() => AnswerError::Cut(None),
             Poll::Ready(None) => {
                 this.give_back();
                 return Poll::Ready(None);
@@ -74,7 +82,7 @@ impl<B: SendBody> Body for Answer<B> {
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Ready(Some(Err(error))) => AnswerError::Cut(error),
+            Poll::Ready(Some(Err(error))) => AnswerError::Cut(Some(error)),
             Poll::Pending if this.patience.poll_lost(cx).is_ready() => AnswerError::Slow,
             Poll::Pending => return Poll::Pending,
         };
@@ -95,8 +103,8 @@ impl<B: SendBody> Body for Answer<B> {
 /// Why an answer's body did not arrive whole.
 #[derive(Debug)]
 pub enum AnswerError {
-    /// The connection broke, or the body's framing did.
-    Cut(hyper::Error),
+    /// The connection broke, or the body's framing did, or the stream was reset.
+    Cut(Option<hyper::Error>),
     /// The upstream was silent for too long.
     Slow,
 }
@@ -123,7 +131,7 @@ impl fmt::Display for AnswerError {
 impl std::error::Error for AnswerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Cut(error) => Some(error),
+            Self::Cut(error) => error.as_ref().map(|error| error as _),
             Self::Slow => None,
         }
     }

@@ -10,6 +10,7 @@ mod framing;
 mod limits;
 mod protocols;
 mod replay;
+mod resets;
 mod reuse;
 mod routes;
 mod slow;

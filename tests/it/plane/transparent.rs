@@ -16,8 +16,8 @@
 //! | large header fields, to 64 KiB and by key beyond | [`super::forwarding`]`::large_heads_*`, [`super::limits`]`::a_head_beyond_*`; here `large_heads_pass_over_http2_too` |
 //! | any method, `OPTIONS *`, the path's bytes | [`super::forwarding`]`::methods_and_targets_*`; here `targets_of_http2_*` |
 //! | paths that would leave their route | [`super::routes`]`::a_path_that_would_leave_*` |
-//! | a caller that goes takes its call along | [`super::limits`]`::a_caller_that_goes_away_*`; here `a_stream_that_is_reset_*` |
-//! | an upstream that goes in mid-body is seen | [`super::limits`]`::an_answer_that_breaks_off_*`, [`super::framing`]; here `an_upstream_that_goes_*` |
+//! | a caller that goes takes its call along | [`super::limits`]`::a_caller_that_goes_away_*`; here `a_stream_that_is_reset_*`; [`super::resets`] |
+//! | an upstream that goes in mid-body is seen | [`super::limits`]`::an_answer_that_breaks_off_*`, [`super::framing`]; here `an_upstream_that_goes_*`; [`super::resets`] |
 //! | what an answer says of its length, version and end | [`super::answers`] |
 //! | slow readers and writers cost little | [`super::slow`], [`super::streaming`]`::a_body_in_tiny_pieces_*` |
 //! | streams at the token's end, `max_stream_age` | [`super::ages`] |

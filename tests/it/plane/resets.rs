@@ -1,0 +1,107 @@
+//! What HTTP/2 says of a stream's end, and what each side makes of it (RFC 9113 §5.4, §8.1).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::protocols::field;
+use super::{Raw, both, eventually};
+use crate::practice::{RawBackend, Step};
+use crate::support::client;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `:status: 200` (RFC 7541, appendix A).
+const OK: &[u8] = b"\x88";
+
+/// Error codes (RFC 9113 §7).
+const NO_ERROR: u32 = 0;
+const CANCEL: u32 = 8;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let (head, stream) = ([length[1], length[2], length[3]], stream.to_be_bytes());
+    [&head, &[kind, flags][..], &stream, payload].concat()
+}
+
+fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// Waits for the head of a request with these flags, which begins the stream.
+fn asked(stream: u32, flags: u8) -> Step {
+    let head = [&[HEADERS, flags][..], &stream.to_be_bytes()].concat();
+    Step::ReadUntil(Bytes::from(head))
+}
+
+fn greeting() -> Step {
+    Step::write(frame(SETTINGS, 0, 0, b""))
+}
+
+async fn behind(steps: impl IntoIterator<Item = Step>) -> Raw {
+    let backend = RawBackend::start(steps).await;
+    Raw::behind(backend, |sidecar| sidecar.route("http = 'http2'")).await
+}
+
+/// hyper takes a reset that says `NO_ERROR` for the end, which it is only behind an answer that is
+/// whole. Proxies say so of streams whose own upstream broke off.
+#[tokio::test]
+async fn an_answer_that_a_reset_cuts_is_never_a_short_success() {
+    let pause = || Step::Pause(Duration::from_millis(50));
+    for (length, code) in [
+        (None, NO_ERROR),
+        (None, CANCEL),
+        (Some("9"), NO_ERROR),
+        (Some("9"), CANCEL),
+    ] {
+        let length = length.map(|length| field("content-length", length));
+        let head = [OK, &length.unwrap_or_default()].concat();
+        let world = behind([
+            greeting(),
+            asked(1, END_HEADERS | END_STREAM),
+            Step::write(frame(HEADERS, END_HEADERS, 1, &head)),
+            Step::write(frame(DATA, 0, 1, b"half")),
+            pause(),
+            Step::write(reset(1, code)),
+            pause(),
+            Step::Close,
+        ])
+        .await;
+        for mut connection in both(&world.sidecar).await {
+            let answer = connection.get("/").await;
+            assert!(answer.is_err(), "{code}: {answer:?}");
+            eventually(&world.sidecar, "bearward_upstream_connections", 0.0).await;
+        }
+    }
+}
+
+/// A server that needs no more of a request says so by a reset without error.
+#[tokio::test]
+async fn a_whole_answer_passes_although_a_reset_follows_it() {
+    let end = [frame(DATA, END_STREAM, 1, b"whole"), reset(1, NO_ERROR)].concat();
+    let world = behind([
+        greeting(),
+        asked(1, END_HEADERS),
+        Step::write(frame(HEADERS, END_HEADERS, 1, OK)),
+        Step::write(end),
+        Step::Pause(Duration::from_millis(200)),
+        Step::Close,
+    ])
+    .await;
+    for mut connection in both(&world.sidecar).await {
+        let (frames, body) = client::streamed();
+        frames.send(Frame::data(Bytes::from("one"))).await.unwrap();
+        let request = client::post("/", "").map(|_| body);
+        let answer = connection.send(request).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.text(), "whole");
+        eventually(&world.sidecar, "bearward_upstream_connections", 0.0).await;
+    }
+}
