@@ -280,7 +280,8 @@ fn answer<H: Handler>(
         body_timeout,
         ..
     } = site.limits;
-    let request = request.map(|body| Inbound::new(body, max_body, body_timeout, Arc::clone(pulse)));
+    let request =
+        request.map(|body| Inbound::new(body, version, max_body, body_timeout, Arc::clone(pulse)));
     async move {
         let response = site.handler.handle(request).await?;
         Ok(response.map(|body| Outbound::new(body, flight, version)))

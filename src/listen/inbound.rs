@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -20,6 +21,7 @@ use crate::body::Patience;
 #[derive(Debug)]
 pub struct Inbound {
     body: Incoming,
+    version: Version,
     patience: Patience,
     received: u64,
     max: u64,
@@ -30,6 +32,7 @@ pub struct Inbound {
 impl Inbound {
     pub(super) fn new(
         body: Incoming,
+        version: Version,
         max: u64,
         timeout: Option<Duration>,
         pulse: Arc<Pulse>,
@@ -39,6 +42,7 @@ impl Inbound {
         }
         Self {
             body,
+            version,
             patience: Patience::new(timeout),
             received: 0,
             max,
@@ -51,6 +55,12 @@ impl Inbound {
     /// can be refused before anything of the body is asked for (RFC 9110 §10.1.1).
     pub fn too_large_declared(&self) -> bool {
         self.received == 0 && self.body.size_hint().lower() > self.max
+    }
+
+    /// True where a body that hyper says has ended has not: hyper takes a stream's reset that says
+    /// `NO_ERROR` for the end (RFC 9113 §8.1).
+    fn is_short(&self) -> bool {
+        self.version == Version::HTTP_2 && !self.body.is_end_stream()
     }
 
     /// Counts a piece, or refuses it.
@@ -77,6 +87,7 @@ impl Body for Inbound {
             return Poll::Ready(None);
         }
         let outcome = match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(None) if this.is_short() => Err(InboundError::Cut(None)),
             Poll::Ready(None) => {
                 this.ended = true;
                 this.pulse.received();
@@ -129,7 +140,7 @@ pub enum InboundError {
     /// The body's framing is wrong.
     Malformed(hyper::Error),
     /// The connection broke, or the stream was reset.
-    Cut(hyper::Error),
+    Cut(Option<hyper::Error>),
 }
 
 impl InboundError {
@@ -143,7 +154,7 @@ impl InboundError {
             Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
                 Self::Malformed(error)
             }
-            _ => Self::Cut(error),
+            _ => Self::Cut(Some(error)),
         }
     }
 }
@@ -162,8 +173,8 @@ impl fmt::Display for InboundError {
 impl Error for InboundError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::TooLarge | Self::TooSlow => None,
-            Self::Malformed(error) | Self::Cut(error) => Some(error),
+            Self::Malformed(error) | Self::Cut(Some(error)) => Some(error),
+            Self::TooLarge | Self::TooSlow | Self::Cut(None) => None,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::io::AsyncWriteExt;
 
-use super::protocols::field;
-use super::{Raw, both, eventually};
-use crate::practice::{RawBackend, Step};
+use super::protocols::{AUTHORITY, PATH, SCHEME, field};
+use super::{Raw, World, both, eventually, settled};
+use crate::practice::{Progress, RawBackend, Step};
 use crate::support::client;
 
 const DATA: u8 = 0;
@@ -103,5 +104,31 @@ async fn a_whole_answer_passes_although_a_reset_follows_it() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.text(), "whole");
         eventually(&world.sidecar, "bearward_upstream_connections", 0.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_a_reset_cuts_is_never_a_short_one() {
+    for http in ["http1", "http2"] {
+        let world = World::with(|s| s.route(&format!("http = '{http}'"))).await;
+        for (count, code) in [NO_ERROR, CANCEL].into_iter().enumerate() {
+            let head = [(":method", "POST"), SCHEME, AUTHORITY, PATH];
+            let head = head.map(|(name, value)| field(name, value)).concat();
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            bytes.extend(frame(SETTINGS, 0, 0, b""));
+            bytes.extend(frame(HEADERS, END_HEADERS, 1, &head));
+            bytes.extend(frame(DATA, 0, 1, b"half"));
+            let mut wire = world.sidecar.proxy().connect().await.unwrap();
+            wire.write_all(&bytes).await.unwrap();
+            let requests = world.api.requests();
+            requests.reaches(count + 1).await.unwrap();
+            requests.until(|all| all[count].length >= 4).await.unwrap();
+            wire.write_all(&reset(1, code)).await.unwrap();
+            let all = requests
+                .until(|all| all[count].state != Progress::Open)
+                .await;
+            assert_eq!(all.unwrap()[count].state, Progress::Broken, "{http} {code}");
+        }
+        settled(&world.sidecar).await;
     }
 }
