@@ -21,8 +21,8 @@ pub enum SendError {
         /// What hyper saw.
         source: hyper::Error,
     },
-    /// The upstream said that it did not look at the request (RFC 9113 §8.7), so sending it
-    /// again is safe.
+    /// The upstream said that it did not look at the request (RFC 9113 §8.7), by a reset or as it
+    /// left, so sending it again is safe.
     Refused(hyper::Error),
     /// No answer began in time.
     TimedOut,
@@ -44,6 +44,10 @@ impl SendError {
         let reset = find::<h2::Error>(&source);
         match reset.and_then(h2::Error::reason) {
             Some(h2::Reason::REFUSED_STREAM) => Self::Refused(source),
+            // Of those streams alone that its GOAWAY does not cover (RFC 9113 §6.8).
+            Some(_) if reset.is_some_and(|reset| reset.is_go_away() && reset.is_remote()) => {
+                Self::Refused(source)
+            }
             // The peer broke the protocol, and we said so.
             Some(_) if reset.is_some_and(h2::Error::is_library) => Self::Malformed(Some(source)),
             _ => {

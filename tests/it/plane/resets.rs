@@ -1,4 +1,4 @@
-//! What HTTP/2 says of a stream's end, and what each side makes of it (RFC 9113 §5.4, §8.1).
+//! What HTTP/2 says of a stream's end, and what each side makes of it (RFC 9113 §5.4, §6.8, §8.1).
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -34,6 +35,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// The peer goes; what it may have looked at ends with the stream `last` (RFC 9113 §6.8).
+fn leaving(last: u32) -> Vec<u8> {
+    let payload = [last.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
+    frame(GOAWAY, 0, 0, &payload)
 }
 
 /// Waits for the head of a request with these flags, which begins the stream.
@@ -130,5 +137,28 @@ async fn a_request_that_a_reset_cuts_is_never_a_short_one() {
             assert_eq!(all.unwrap()[count].state, Progress::Broken, "{http} {code}");
         }
         settled(&world.sidecar).await;
+    }
+}
+
+/// What a server that leaves says it did not look at may be sent again, whatever the method; of
+/// the rest nobody knows (RFC 9113 §8.7).
+#[tokio::test]
+async fn what_a_leaving_upstream_did_not_look_at_is_sent_again() {
+    for (last, expected, connections) in [(1, 200, 2), (3, 502, 1)] {
+        let world = behind([
+            greeting(),
+            asked(1, END_HEADERS | END_STREAM),
+            Step::write(frame(HEADERS, END_HEADERS | END_STREAM, 1, OK)),
+            asked(3, END_HEADERS | END_STREAM),
+            Step::write(leaving(last)),
+            Step::Pause(Duration::from_millis(50)),
+            Step::Close,
+        ])
+        .await;
+        for status in [200, expected] {
+            let answer = world.sidecar.send(client::post("/", "")).await;
+            assert_eq!(answer.status, status, "{last}: {}", answer.text());
+        }
+        assert_eq!(world.backend.received().len(), connections, "{last}");
     }
 }
