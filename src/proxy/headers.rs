@@ -36,7 +36,8 @@ fn goes_past_the_credential(method: &Method) -> bool {
 fn admit_target(parts: &Parts) -> Result<(), Fault> {
     let uri = &parts.uri;
     let bare_authority = uri.authority().is_some() && uri.scheme().is_none();
-    if bare_authority || (uri.path() == "*" && parts.method != Method::OPTIONS) {
+    let star = uri.path() == "*" && parts.method != Method::OPTIONS;
+    if bare_authority || star || is_query_of_http2(parts) {
         return Err(Fault::BadRequest("a target that this method cannot have"));
     }
     match uri.authority() {
@@ -48,6 +49,14 @@ fn admit_target(parts: &Parts) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+/// True for a query alone in `:path`, which has to begin with a slash (RFC 9113 §8.3.1). A whole URL
+/// may have no path.
+fn is_query_of_http2(parts: &Parts) -> bool {
+    let target = parts.uri.path_and_query();
+    parts.version == Version::HTTP_2
+        && target.is_some_and(|target| target.as_str().starts_with('?'))
 }
 
 /// Exactly one well-formed host (RFC 9112 §3.2, RFC 9113 §8.3.1).

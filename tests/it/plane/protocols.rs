@@ -303,7 +303,7 @@ pub(super) const AUTHORITY: (&str, &str) = (":authority", "a");
 pub(super) const PATH: (&str, &str) = (":path", "/");
 
 /// Heads of HTTP/2 that are refused (RFC 9113 §8.2, §8.3).
-const REFUSED: [&[(&str, &str)]; 27] = [
+const REFUSED: [&[(&str, &str)]; 28] = [
     &[SCHEME, AUTHORITY, PATH],
     &[METHOD, AUTHORITY, PATH],
     &[METHOD, SCHEME, AUTHORITY],
@@ -317,6 +317,7 @@ const REFUSED: [&[(&str, &str)]; 27] = [
     &[METHOD, SCHEME, AUTHORITY, (":path", "")],
     &[METHOD, SCHEME, AUTHORITY, (":path", "*")],
     &[METHOD, SCHEME, AUTHORITY, (":path", "nowhere")],
+    &[METHOD, SCHEME, AUTHORITY, (":path", "?a=b")],
     &[METHOD, SCHEME, AUTHORITY, (":path", "/a b")],
     &[METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nX: y")],
     &[METHOD, SCHEME, (":authority", "me@a"), PATH],
