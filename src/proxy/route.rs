@@ -238,7 +238,7 @@ fn decoded(segment: &str) -> String {
 
 /// A segment with one layer of encoding less, if there is one.
 fn peel(segment: &str) -> Option<String> {
-    const MEANT: [(&str, &str); 13] = [
+    const MEANT: [(&str, &str); 20] = [
         ("%25", "%"),
         ("%2e", "."),
         ("%2f", "/"),
@@ -249,10 +249,18 @@ fn peel(segment: &str) -> Option<String> {
         ("%00", "\0"),
         ("%20", " "),
         ("%09", "\t"),
+        ("%0a", "\n"),
+        ("%0d", "\r"),
         // Longer than UTF-8 may be.
         ("%c0%ae", "."),
         ("%c0%af", "/"),
         ("%c1%9c", "\\"),
+        ("%e0%80%ae", "."),
+        ("%e0%80%af", "/"),
+        // As Windows' own server takes it beside what URLs have.
+        ("%u002e", "."),
+        ("%u002f", "/"),
+        ("%u005c", "\\"),
     ];
     if !segment.contains('%') {
         return None;
@@ -355,6 +363,13 @@ mod tests {
             "/%c0%ae%C0%AE/x",
             "/..%c0%afx",
             "/..%c1%9cx",
+            "/%e0%80%ae%E0%80%AE/x",
+            "/..%e0%80%afx",
+            "/%u002e%U002E/x",
+            "/..%u002fx",
+            "/..%u005cx",
+            "/..%0a/x",
+            "/..%0d/x",
             "/a/;/../../x",
             "/a%2fb/../../x",
             "/a\\b/../../x",
