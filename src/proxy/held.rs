@@ -244,7 +244,7 @@ impl Source {
             }
             Poll::Ready(Some(Err(fault))) => {
                 self.fault = Some(fault);
-                return Poll::Ready(Some(Err(Unsendable)));
+                return Poll::Ready(Some(Err(Unsendable::new())));
             }
             Poll::Ready(Some(Ok(frame))) => frame,
         };
@@ -296,7 +296,7 @@ impl Reader {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         let mut held = lock(&self.source);
         if held.sending != self.sending {
-            return Poll::Ready(Some(Err(Unsendable)));
+            return Poll::Ready(Some(Err(Unsendable::new())));
         }
         if self.trailers == Trailers::Given {
             return Poll::Ready(None);
@@ -332,8 +332,17 @@ impl Reader {
 }
 
 /// The body cannot be sent to its end; [`Held::fault`] says why, or it was sent anew.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unsendable;
+///
+/// Over HTTP/2 the upstream is told that nobody needs the stream any more, and not that something
+/// went wrong here: hyper looks for the code among the causes.
+#[derive(Debug)]
+pub(super) struct Unsendable(h2::Error);
+
+impl Unsendable {
+    fn new() -> Self {
+        Self(h2::Reason::CANCEL.into())
+    }
+}
 
 impl std::fmt::Display for Unsendable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -341,7 +350,11 @@ impl std::fmt::Display for Unsendable {
     }
 }
 
-impl std::error::Error for Unsendable {}
+impl std::error::Error for Unsendable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 impl Body for Outgoing {
     type Data = Bytes;

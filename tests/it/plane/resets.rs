@@ -53,6 +53,19 @@ fn greeting() -> Step {
     Step::write(frame(SETTINGS, 0, 0, b""))
 }
 
+/// A request on stream 1 whose body goes on.
+fn half_a_request() -> Vec<u8> {
+    let head = [(":method", "POST"), SCHEME, AUTHORITY, PATH];
+    let head = head.map(|(name, value)| field(name, value)).concat();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let settings = frame(SETTINGS, 0, 0, b"");
+    let (head, half) = (
+        frame(HEADERS, END_HEADERS, 1, &head),
+        frame(DATA, 0, 1, b"half"),
+    );
+    [preface, settings, head, half].concat()
+}
+
 async fn behind(steps: impl IntoIterator<Item = Step>) -> Raw {
     let backend = RawBackend::start(steps).await;
     Raw::behind(backend, |sidecar| sidecar.route("http = 'http2'")).await
@@ -119,14 +132,8 @@ async fn a_request_that_a_reset_cuts_is_never_a_short_one() {
     for http in ["http1", "http2"] {
         let world = World::with(|s| s.route(&format!("http = '{http}'"))).await;
         for (count, code) in [NO_ERROR, CANCEL].into_iter().enumerate() {
-            let head = [(":method", "POST"), SCHEME, AUTHORITY, PATH];
-            let head = head.map(|(name, value)| field(name, value)).concat();
-            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-            bytes.extend(frame(SETTINGS, 0, 0, b""));
-            bytes.extend(frame(HEADERS, END_HEADERS, 1, &head));
-            bytes.extend(frame(DATA, 0, 1, b"half"));
             let mut wire = world.sidecar.proxy().connect().await.unwrap();
-            wire.write_all(&bytes).await.unwrap();
+            wire.write_all(&half_a_request()).await.unwrap();
             let requests = world.api.requests();
             requests.reaches(count + 1).await.unwrap();
             requests.until(|all| all[count].length >= 4).await.unwrap();
@@ -138,6 +145,29 @@ async fn a_request_that_a_reset_cuts_is_never_a_short_one() {
         }
         settled(&world.sidecar).await;
     }
+}
+
+/// As callers of gRPC cancel; the upstream is not told that anything went wrong.
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_so_for_the_upstream_too() {
+    let answer = frame(HEADERS, END_HEADERS, 1, OK);
+    let world = behind([
+        greeting(),
+        asked(1, END_HEADERS),
+        Step::ReadUntil("half".into()),
+        Step::write(answer),
+    ])
+    .await;
+    let mut wire = world.sidecar.proxy().connect().await.unwrap();
+    wire.write_all(&half_a_request()).await.unwrap();
+    wire.until(b"\x88").await;
+    wire.write_all(&reset(1, CANCEL)).await.unwrap();
+    let received = world.backend.received();
+    let told = received.until(|all| {
+        let mut heads = all.iter().flat_map(|bytes| bytes.windows(13));
+        heads.any(|bytes| bytes == reset(1, CANCEL))
+    });
+    told.await.unwrap();
 }
 
 /// What a server that leaves says it did not look at may be sent again, whatever the method; of
