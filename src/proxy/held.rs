@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use prometheus::IntCounter;
 
-use super::headers;
 use super::kept::Kept;
 use super::route::Route;
 use crate::listen::{Inbound, InboundError};
@@ -46,10 +44,8 @@ pub(super) struct Source {
     /// Who waits for more. A later sending tells it that it waits in vain, or its connection
     /// would stay open until the upstream ends it.
     waiting: Option<Waker>,
-    /// The field whose caller's value must not reach the upstream, in trailers neither.
-    credential: HeaderName,
-    /// Counts the bytes as they come.
-    bytes: IntCounter,
+    /// Whose fields the caller cannot set, in trailers neither, and who counts the bytes.
+    route: Arc<Route>,
 }
 
 /// What may stand behind a body.
@@ -72,7 +68,7 @@ enum Turn {
 
 impl Held {
     /// Holds a request's body, keeping as much of it as its route says.
-    pub(super) fn new(inbound: Inbound, route: &Route) -> Self {
+    pub(super) fn new(inbound: Inbound, route: &Arc<Route>) -> Self {
         if inbound.is_end_stream() {
             return Self::Nothing;
         }
@@ -88,8 +84,7 @@ impl Held {
             ending: Ending::Plain,
             turn: Turn::Reads,
             waiting: None,
-            credential: route.credential.clone(),
-            bytes: route.metrics.request_bytes.clone(),
+            route: Arc::clone(route),
         })))
     }
 
@@ -250,13 +245,13 @@ impl Source {
         };
         match frame.into_data() {
             Ok(chunk) => {
-                self.bytes.inc_by(chunk.len() as u64);
+                self.route.metrics.request_bytes.inc_by(chunk.len() as u64);
                 self.kept.keep(&chunk);
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().unwrap_or_default();
-                headers::strip_request_trailers(&mut trailers, &self.credential);
+                self.route.strip_trailers(&mut trailers);
                 self.ended = true;
                 self.trailers = Some(trailers.clone());
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))

@@ -154,6 +154,14 @@ impl Route {
         }
     }
 
+    /// Takes off a request's trailers what its head alone may carry, and what this route sets there.
+    pub(super) fn strip_trailers(&self, trailers: &mut HeaderMap) {
+        headers::strip_request_trailers(trailers, &self.credential);
+        for (name, _) in &self.fixed {
+            trailers.remove(name);
+        }
+    }
+
     fn matches(&self, host: Option<&str>, path: &str) -> bool {
         let prefix = self.settings.path.trim_end_matches('/');
         let rest = path.strip_prefix(prefix);

@@ -338,7 +338,7 @@ fn trailers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 fn with_trailers(fields: HeaderMap) -> Request<Sent> {
     let (frames, body) = client::streamed();
     let mut request = client::post("/echo", "").map(|_| body);
-    let named = HeaderValue::from_static("x-sum, authorization");
+    let named = HeaderValue::from_static("x-sum, authorization, x-version");
     request.headers_mut().insert("trailer", named);
     let te = HeaderValue::from_static("trailers");
     request.headers_mut().insert("te", te);
@@ -350,13 +350,18 @@ fn with_trailers(fields: HeaderMap) -> Request<Sent> {
 }
 
 #[tokio::test]
-async fn trailers_pass_both_ways_without_a_credential() {
+async fn trailers_pass_both_ways_without_what_is_put_on() {
     for http in ["http1", "http2"] {
-        let world = World::with(|s| s.route(&format!("http = '{http}'"))).await;
+        let route = format!("http = '{http}'\nheaders = {{ X-Version = '1' }}");
+        let world = World::with(|sidecar| sidecar.route(&route)).await;
         let answer = Reply::echo().header("trailer", "x-sum");
         world.api.on("/echo", answer);
         for mut connection in both(&world.sidecar).await {
-            let sent = trailers(&[("x-sum", "42"), ("authorization", "Bearer mine")]);
+            let sent = trailers(&[
+                ("x-sum", "42"),
+                ("authorization", "Bearer mine"),
+                ("x-version", "2"),
+            ]);
             let answer = connection.send(with_trailers(sent)).await.expect(http);
             let passed = Some(trailers(&[("x-sum", "42")]));
             assert_eq!(answer.body, "hi", "{http}");

@@ -3,7 +3,7 @@
 //! | what passes | proved by |
 //! |---|---|
 //! | HTTP/1.0, closing and kept | [`super::forwarding`]`::http_1_0_is_answered_in_kind` |
-//! | chunked, with trailers, both ways | `trailers_pass_both_ways_without_a_credential` there; here `trailers_nobody_named_end_nothing` |
+//! | chunked, with trailers, both ways | `trailers_pass_both_ways_*` there; here `trailers_nobody_named_end_nothing` |
 //! | `Expect: 100-continue` end to end | here `an_expectation_*` |
 //! | 103 as far as hyper's server allows | here `early_hints_stop_here_and_harm_nothing` |
 //! | framing of `HEAD`, 204, 304 | [`super::forwarding`]`::answers_without_content_*`, `an_answer_that_nothing_has_changed_*` |
