@@ -19,7 +19,7 @@ pub struct Proxy {
     pub workers: u16,
     /// Connections accepted at once over all workers; more wait in the system's queue.
     pub max_connections: u32,
-    /// Header fields in a request; more is answered with 431.
+    /// Header fields in a request of HTTP/1.1; more is answered with 431.
     pub max_headers: u16,
     /// Bytes of a request's line and header fields together; more is answered with 431 (or 414).
     pub max_header_size: Size,

@@ -53,7 +53,7 @@ pub struct Route {
     /// Time between two pieces of the answer's body; longer cuts the answer.
     #[serde(default = "body_timeout")]
     pub body_timeout: Deadline,
-    /// Header fields in an answer; more is answered with 502.
+    /// Header fields in an answer of HTTP/1.1; more is answered with 502.
     #[serde(default = "max_headers")]
     pub max_headers: u16,
     /// How old a stream or an upgraded connection may become, whose token may have ended meanwhile. Absent: no limit.
