@@ -149,7 +149,12 @@ impl Machine {
             Some(_) => "revoked",
             None => "store_empty",
         };
-        self.refuse(Reason::NoGrant, code.to_owned(), until)
+        let known = self.refusal.as_ref();
+        let known = known.is_some_and(|it| it.reason == Reason::NoGrant && it.code == code);
+        let notice = Decision::Notice(Notice::Missing(code.to_owned()));
+        let mut decisions = self.refuse(Reason::NoGrant, code.to_owned(), until);
+        decisions.extend((!known).then_some(notice));
+        decisions
     }
 
     /// Settles what is durable now.

@@ -281,6 +281,8 @@ pub enum Notice {
     Failed(Class, String),
     /// The store holds something newer, which was taken.
     Adopted,
+    /// There is no grant: nothing is stored, or it was taken back.
+    Missing(String),
     /// The seed begins a new chain.
     Seeded,
     /// A grant that a person puts in begins a new chain.

@@ -166,6 +166,11 @@ impl GrantMetrics {
                 self.adoptions.inc();
                 tracing::info!(%grant, "took a newer record from the store");
             }
+            Notice::Missing(code) => tracing::warn!(
+                %grant,
+                %code,
+                "there is no grant: a person must log in, or a refresh token be imported"
+            ),
             Notice::Seeded => tracing::info!(%grant, "the seed begins a new chain"),
             Notice::Imported => tracing::info!(%grant, "an imported grant begins a new chain"),
             Notice::Revoked(Means::Revoke) => tracing::info!(%grant, "the grant is revoked"),

@@ -632,6 +632,9 @@ fn an_imported_grant_is_not_replaced_by_a_seed_that_was_there() {
 fn an_empty_store_is_looked_at_again() {
     let mut story = Story::begin(None, None);
     assert!(matches!(story.refusal(), Some((Reason::NoGrant, 5))));
+    story.pass(11);
+    let missing = Notice::Missing(String::from("store_empty"));
+    assert_eq!(story.notices, [missing], "once, not at each look");
     story.stored = Some(record("put-in-later"));
     story.pass(6);
     assert_eq!(story.asked.as_deref(), Some("put-in-later"));
