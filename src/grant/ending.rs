@@ -19,7 +19,16 @@ const SLACK: SignedDuration = SignedDuration::from_secs(60);
 impl Machine {
     /// When the refresh token or the grant ends, whichever is known to be earlier.
     pub fn refresh_token_ends(&self) -> Option<Timestamp> {
-        self.ends().into_iter().flatten().map(|end| end.at).min()
+        self.nearest_end().map(|end| end.at)
+    }
+
+    /// From when the life counts that ends then: when it began, or when its end was last put off.
+    pub fn refresh_token_lives_from(&self) -> Option<Timestamp> {
+        self.nearest_end().map(|end| end.from)
+    }
+
+    fn nearest_end(&self) -> Option<End> {
+        self.ends().into_iter().flatten().min_by_key(|end| end.at)
     }
 
     fn ends(&self) -> [Option<End>; 2] {

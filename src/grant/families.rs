@@ -42,6 +42,13 @@ impl Families<'_> {
         self.keep(GaugeVec::new(Opts::new(name, help), &["grant"])?)
     }
 
+    pub(super) fn lifetime(&self) -> prometheus::Result<GaugeVec> {
+        self.moment(
+            "bearward_grant_refresh_token_lifetime_seconds",
+            "How long the refresh token or the grant lives, counted from when its end was last put off; +Inf: not known, 0: there is none.",
+        )
+    }
+
     pub(super) fn turns(&self) -> prometheus::Result<Turns<IntCounterVec>> {
         Ok(Turns {
             waits: self.counter(

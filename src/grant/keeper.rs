@@ -336,6 +336,7 @@ impl Keeper {
     fn tell(&mut self) {
         let mut status = Status::of(&self.name, self.machine.record(), Timestamp::now());
         status.refresh_token_expires_at = self.machine.refresh_token_ends();
+        status.refresh_token_lives_from = self.machine.refresh_token_lives_from();
         status.unsaved = self.machine.unsaved();
         status.lease_holder = self.machine.lease_holder().map(str::to_owned);
         let (refusal, now) = (self.machine.refusal(), self.moment(Instant::now()));

@@ -25,6 +25,7 @@ pub struct Metrics {
     unsaved: IntGaugeVec,
     access_expiry: GaugeVec,
     refresh_expiry: GaugeVec,
+    refresh_lifetime: GaugeVec,
     last_success: GaugeVec,
     backoff_until: GaugeVec,
 }
@@ -83,6 +84,7 @@ impl Metrics {
                 "bearward_grant_refresh_token_expiry_timestamp_seconds",
                 "When the refresh token or the grant ends; +Inf: not known, 0: there is none.",
             )?,
+            refresh_lifetime: families.lifetime()?,
             last_success: families.moment(
                 "bearward_grant_last_success_timestamp_seconds",
                 "When the last refresh succeeded; 0: never.",
@@ -297,6 +299,9 @@ impl GrantMetrics {
             &self.all.refresh_expiry,
             end(&status.refresh_token, status.refresh_token_expires_at),
         );
+        let lifetime = end(&status.refresh_token, status.refresh_token_expires_at)
+            - status.refresh_token_lives_from.map_or(0.0, unix);
+        set(&self.all.refresh_lifetime, lifetime.max(0.0));
         set(
             &self.all.last_success,
             status.refreshed_at.map_or(0.0, unix),
@@ -320,6 +325,7 @@ impl GrantMetrics {
         for gauge in [
             &all.access_expiry,
             &all.refresh_expiry,
+            &all.refresh_lifetime,
             &all.last_success,
             &all.backoff_until,
         ] {

@@ -24,6 +24,8 @@ pub struct Status {
     pub refresh_token: Option<String>,
     /// When the refresh token itself ends, where the server told.
     pub refresh_token_expires_at: Option<Timestamp>,
+    /// From when that life counts: when it began, or when its end was last put off.
+    pub refresh_token_lives_from: Option<Timestamp>,
     /// The same digits of the access token.
     pub access_token: Option<String>,
     /// When the access token ends; nothing: no token, or no known end.
@@ -111,6 +113,7 @@ impl Status {
                 .filter(|record| !record.is_tombstone())
                 .map(|record| record.refresh_token.fingerprint()),
             refresh_token_expires_at: record.and_then(|record| record.refresh_expires_at),
+            refresh_token_lives_from: record.and_then(|record| record.refresh_lives_from),
             access_token: access.map(|access| access.value.fingerprint()),
             access_token_expires_at: access.and_then(|access| access.expires_at),
             access_token_lives: access

@@ -317,3 +317,17 @@ async fn histograms_and_counters_add_up() {
         Some(1.0)
     );
 }
+
+#[tokio::test]
+async fn a_fixed_end_is_told_with_the_life_that_it_ends() {
+    let issuer = Issuer::start().await;
+    let api = Api::start(&issuer).await;
+    let sidecar = Sidecar::between(&issuer, &api)
+        .grant("lifetime.absolute = '90d'")
+        .start()
+        .await;
+    sidecar.get("/").await;
+    let metrics = sidecar.metrics().await;
+    let lifetime = metrics.one("bearward_grant_refresh_token_lifetime_seconds", &[]);
+    assert!((lifetime.unwrap() - 90.0 * 86_400.0).abs() < 1.0);
+}

@@ -776,6 +776,8 @@ fn a_fixed_end_is_warned_of_at_30_and_7_and_1_days() {
     story.answer(tokens("at-1", None, 100 * 86_400));
     let ends = story.machine.refresh_token_ends().unwrap();
     story.notices.clear();
+    let from = story.machine.refresh_token_lives_from();
+    assert_eq!(from, Some(start().wall), "no refresh puts it off");
     for _ in 0..90 * 24 {
         story.pass(3600);
     }
@@ -792,6 +794,8 @@ fn a_refresh_token_that_each_refresh_renews_is_no_news() {
         };
         new.refresh_expires_in = Some(Duration::from_secs(26 * 3600));
         story.answer(Answer::Success(new));
+        let from = story.machine.refresh_token_lives_from();
+        assert_eq!(from, Some(story.now.wall), "its life begins anew");
         story.pass(3600);
     }
     let warned = |notice: &Notice| matches!(notice, Notice::Ending(..));
