@@ -339,8 +339,8 @@ impl Keeper {
         status.refresh_token_lives_from = self.machine.refresh_token_lives_from();
         status.unsaved = self.machine.unsaved();
         status.lease_holder = self.machine.lease_holder().map(str::to_owned);
-        let (refusal, now) = (self.machine.refusal(), self.moment(Instant::now()));
-        status.refusal = refusal.map(|refusal| RefusalStatus::of(refusal, now));
+        let (trouble, now) = (self.machine.trouble(), self.moment(Instant::now()));
+        status.refusal = trouble.map(|refusal| RefusalStatus::of(&refusal, now));
         self.metrics.show(&status);
         let lives = self
             .board

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::event::{Decision, Moment, Notice, Now};
+use super::event::{Decision, Moment, Notice, Now, Reason, Refusal};
 use super::state::{Machine, seconds};
 use crate::store::State;
 
@@ -116,6 +116,19 @@ impl Machine {
     /// When the store is looked at again after it was read.
     pub(super) fn next_look(&self, now: Now) -> Moment {
         now.mono + if self.held { LOOK_HELD } else { LOOK }
+    }
+
+    /// Why there is no newer token, as far as it is to be shown: what the last attempt said; else,
+    /// where a process before this one left the refresh token in doubt, that it is held back.
+    pub fn trouble(&self) -> Option<Refusal> {
+        self.refusal.clone().or_else(|| {
+            let holds = self.held && self.in_doubt();
+            Some(Refusal {
+                reason: Reason::IssuerUnavailable,
+                code: String::from("answer_lost"),
+                until: self.work_at(self.seen).filter(|_| holds)?,
+            })
+        })
     }
 
     fn tell_of_hold(&mut self, now: Now) -> Vec<Decision> {

@@ -424,6 +424,10 @@ fn an_open_intent_at_the_start_waits_for_the_end_of_the_token() {
     };
     let mut story = Story::begin(Some(stored), None);
     assert_eq!(story.notices, [intent_open(), Notice::Held]);
+    assert_eq!(story.machine.refusal(), None, "the token serves");
+    let trouble = story.machine.trouble().unwrap();
+    assert_eq!(trouble.code, "answer_lost", "but its end draws near");
+    assert_eq!(trouble.until, story.now.mono + Duration::from_secs(20));
     story.pass(19);
     assert!(story.asked.is_none());
     story.pass(2);
