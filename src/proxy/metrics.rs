@@ -73,7 +73,7 @@ impl Metrics {
             )?,
             added: histogram(
                 "bearward_request_added_duration_seconds",
-                "Time that a request spent here and not at the upstream, until the answer's head.",
+                "Time that a request spent here, until the answer's head; waiting for a connection counts as the upstream's.",
                 &ADDED,
             )?,
             in_flight,
