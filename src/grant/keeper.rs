@@ -144,12 +144,20 @@ impl Keeper {
     /// Waits for the next event; nothing when the keeper is to end and no work is under way.
     async fn next(&mut self, tasks: &Tasks) -> Option<Event> {
         loop {
+            let ends = self.ends();
             if let Some(work) = &mut self.work {
-                let event = work.as_mut().await;
-                self.work = None;
-                return Some(event);
+                tokio::select! {
+                    event = work.as_mut() => {
+                        self.work = None;
+                        return Some(event);
+                    }
+                    // A server or a disk that does not answer keeps no dead token ready.
+                    () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => self.tell(),
+                }
+                continue;
             }
-            let wake = self.wakes_at();
+            let tick = self.machine.wakes_at().map(|at| self.start + at);
+            let wake = tick.into_iter().chain(ends).min();
             tokio::select! {
                 () = tasks.stopped() => return None,
                 () = self.asks.called() => {}
@@ -171,17 +179,11 @@ impl Keeper {
         }
     }
 
-    /// The machine's next tick, or the end of the token in use, at which readiness changes.
-    fn wakes_at(&self) -> Option<Instant> {
-        let tick = self.machine.wakes_at().map(|at| self.start + at);
-        let ends = self
-            .board
-            .borrow()
-            .token
-            .as_ref()
-            .and_then(|token| token.ends);
-        let ends = ends.filter(|ends| *ends > Instant::now());
-        tick.into_iter().chain(ends).min()
+    /// The end of the token in use, at which readiness changes.
+    fn ends(&self) -> Option<Instant> {
+        let token = self.board.borrow().token.clone();
+        let ends = token.and_then(|token| token.ends);
+        ends.filter(|ends| *ends > Instant::now())
     }
 
     /// What follows from what was asked since the last look.
@@ -342,12 +344,8 @@ impl Keeper {
         let (trouble, now) = (self.machine.trouble(), self.moment(Instant::now()));
         status.refusal = trouble.map(|refusal| RefusalStatus::of(&refusal, now));
         self.metrics.show(&status);
-        let lives = self
-            .board
-            .borrow()
-            .token
-            .as_ref()
-            .is_some_and(|token| token.lives_at(Instant::now()));
+        let token = self.board.borrow().token.clone();
+        let lives = token.is_some_and(|token| token.lives_at(Instant::now()));
         let well = lives && !self.machine.unsaved();
         match (well, self.blocker.is_some()) {
             (true, true) => self.blocker = None,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::practice::{Api, Issuer, IssuerBuilder, Outcome, Reply};
+use crate::practice::{Api, Gate, Issuer, IssuerBuilder, Outcome, Reply};
 use crate::support::{Sidecar, client};
 
 /// Calls without a pause for this long, and expects that each is answered well.
@@ -150,4 +150,22 @@ async fn a_stored_token_that_has_ended_is_renewed_once_at_the_start() {
     }
     assert_eq!(issuer.requests().len(), before + 1);
     assert_eq!(issuer.count(Outcome::Reused), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_is_not_ready_while_its_successor_is_asked_for() {
+    let (issuer, gate) = (living(3).start().await, Gate::closed());
+    let api = Api::start(&issuer).await;
+    let sidecar = Sidecar::between(&issuer, &api)
+        .grant("token_timeout = '2m'")
+        .start()
+        .await;
+    issuer.next(Reply::regular().hold(&gate));
+    let patience = Instant::now() + client::PATIENCE;
+    while sidecar.ask("/readyz").await.status != 503 {
+        assert!(Instant::now() < patience, "still ready");
+        sleep(Duration::from_millis(50)).await;
+    }
+    gate.open();
+    sidecar.ready().await;
 }
