@@ -86,7 +86,9 @@ impl Body for Inbound {
         if this.ended {
             return Poll::Ready(None);
         }
-        let outcome = match Pin::new(&mut this.body).poll_frame(cx) {
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        this.pulse.asked(&polled);
+        let outcome = match polled {
             Poll::Ready(None) if this.is_short() => Err(InboundError::Cut(None)),
             Poll::Ready(None) => {
                 this.ended = true;

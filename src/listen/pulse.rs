@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -40,8 +41,23 @@ pub(super) struct Pulse {
     unread: AtomicBool,
     /// Whether a request's body still comes.
     receiving: AtomicBool,
+    /// Whether more of it was asked for than has come.
+    wanting: AtomicBool,
     /// Whether an answer broke off whose reader takes the connection's end for its own.
     broken: AtomicBool,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// None runs.
+    Between,
+    /// Its body is not taken as far as it has come, so it may have come whole.
+    Unasked,
+    /// More of its body is waited for.
+    Body,
+    /// It has come whole.
+    Answer,
 }
 
 /// Milliseconds since `start` that are never reached.
@@ -66,6 +82,7 @@ impl Pulse {
             stalled_since: AtomicU64::new(NEVER),
             unread: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
+            wanting: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         }
     }
@@ -111,6 +128,7 @@ impl Pulse {
     /// Notes that a request has a body that still comes.
     pub(super) fn receives(&self) {
         self.receiving.store(true, Relaxed);
+        self.wanting.store(false, Relaxed);
     }
 
     /// Notes that nothing more of a request's body is asked for.
@@ -118,10 +136,22 @@ impl Pulse {
         self.receiving.store(false, Relaxed);
     }
 
-    /// True while a request runs that has come whole: over HTTP/1.1 nothing more need be read
-    /// for it.
-    pub(super) fn awaits_answer(&self) -> bool {
-        self.running.load(Relaxed) > 0 && !self.receiving.load(Relaxed)
+    /// Notes what came of asking for more of a request's body.
+    pub(super) fn asked<T>(&self, outcome: &Poll<T>) {
+        self.wanting.store(outcome.is_pending(), Relaxed);
+    }
+
+    /// How far the request is that runs; of one connection with HTTP/1.1.
+    pub(super) fn stage(&self) -> Stage {
+        if self.running.load(Relaxed) == 0 {
+            Stage::Between
+        } else if !self.receiving.load(Relaxed) {
+            Stage::Answer
+        } else if self.wanting.load(Relaxed) {
+            Stage::Body
+        } else {
+            Stage::Unasked
+        }
     }
 
     /// True if some request's body was left unread.

@@ -30,6 +30,11 @@ impl Handler for Stage {
                 sleep(Duration::from_secs(3)).await;
                 Ok(Response::new(whole("at last")))
             }
+            "/late" => {
+                sleep(Duration::from_secs(1)).await;
+                let body = body.collect().await.map_err(|_| Hangup)?;
+                Ok(Response::new(Full::new(body.to_bytes()).boxed_unsync()))
+            }
             "/endless" => Ok(Response::new(endless())),
             "/refuse" => {
                 let mut refusal = Response::new(whole("refused"));
@@ -212,6 +217,39 @@ async fn what_came_before_a_connection_grew_quiet_is_not_lost() {
     server.tasks.stop();
     server.tasks.finished().await;
     assert_eq!(server.closed("header_timeout"), 1);
+}
+
+/// What came and that nothing more comes may be read at once, before anybody has asked for the body.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_comes_with_the_request_loses_no_body() {
+    let server = Server::usual();
+    let config::Listen::Tcp(address) = server.address.clone() else {
+        panic!("not TCP");
+    };
+    for (framing, answered) in [
+        ("content-length: 3\r\n\r\none", true),
+        (
+            "transfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n",
+            true,
+        ),
+        ("content-length: 4\r\n\r\none", false),
+        ("transfer-encoding: chunked\r\n\r\n3\r\none\r\n", false),
+    ] {
+        for path in ["/", "/late"] {
+            let request = format!("POST {path} HTTP/1.1\r\nhost: a\r\n{framing}");
+            // In one go: the server's side has its first look when all of it is there.
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            settle();
+            client.set_nonblocking(true).unwrap();
+            let mut client = Client(TcpStream::from_std(client).unwrap());
+            let start = Instant::now();
+            let answer = client.rest().await;
+            assert_eq!(answer.ends_with("one"), answered, "{request}: {answer}");
+            assert!(start.elapsed() < Duration::from_secs(2), "{request}");
+        }
+    }
 }
 
 /// They give their buffers back in turn; one that waits for its turn serves on.

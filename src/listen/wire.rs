@@ -14,7 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::metrics::Open;
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Stage};
+
+/// How long after an end we look whether the body came whole. Whoever takes the body needs no time
+/// for that but its turn.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How many bytes a head and a body may have together to be written as one piece.
 const SHORT: usize = 2048;
@@ -49,6 +53,8 @@ enum End {
     Found {
         silence: Option<Duration>,
         timer: Option<Pin<Box<Sleep>>>,
+        /// When we look again whether all of the body came before it.
+        look: Option<Pin<Box<Sleep>>>,
     },
 }
 
@@ -101,13 +107,20 @@ impl Wire {
             self.end = End::Told;
         }
         if let End::Kept(silence) = self.end {
-            let timer = silence.map(|silence| Box::pin(sleep(silence)));
-            self.end = End::Found { silence, timer };
+            self.end = End::Found {
+                silence,
+                timer: silence.map(|silence| Box::pin(sleep(silence))),
+                look: None,
+            };
         }
-        let End::Found { timer, .. } = &mut self.end else {
+        let End::Found { timer, look, .. } = &mut self.end else {
             return Poll::Ready(Ok(()));
         };
-        if !self.pulse.awaits_answer() {
+        let stage = self.pulse.stage();
+        if stage == Stage::Between {
+            return Poll::Ready(Ok(()));
+        }
+        if stage != Stage::Answer && is_cut(look, stage, cx) {
             return Poll::Ready(Ok(()));
         }
         match timer {
@@ -145,6 +158,7 @@ impl Wire {
             if let End::Found {
                 silence: Some(silence),
                 timer: Some(timer),
+                ..
             } = &mut self.end
             {
                 timer.as_mut().reset(Instant::now() + *silence);
@@ -152,6 +166,19 @@ impl Wire {
         }
         outcome
     }
+}
+
+/// True once it is clear that the end which was found cuts a body. hyper may have read all of one
+/// that nobody has taken yet; so whoever takes it is waited for.
+fn is_cut(look: &mut Option<Pin<Box<Sleep>>>, stage: Stage, cx: &mut Context<'_>) -> bool {
+    let look = look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+    while look.as_mut().poll(cx).is_ready() {
+        if stage == Stage::Body {
+            return true;
+        }
+        look.as_mut().reset(Instant::now() + LOOK);
+    }
+    false
 }
 
 /// The pieces one behind the other in `room`, if it is large enough.
@@ -239,7 +266,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let End::Found { .. } = self.end
-            && !self.pulse.awaits_answer()
+            && self.pulse.stage() == Stage::Between
         {
             // The answer is out, and hyper waits to be told that there is something to read.
             cx.waker().wake_by_ref();
