@@ -162,7 +162,8 @@ impl<'a> Call<'a> {
         Ok(answer)
     }
 
-    /// True if the head alone shows that the answer rejects no token.
+    /// True if the head alone shows that the answer rejects no token. Then a success is the token's
+    /// too, which is noted.
     fn passes(&self, looked: &Looked, token: &Token) -> bool {
         let (status, headers) = (looked.answer.status(), looked.answer.headers());
         let passes = self.lane.route.rejection.by_head(status, headers) == Verdict::Pass;
