@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
 
 /// The tasks of the house. Cloning gives another handle to the same set.
@@ -23,6 +26,24 @@ struct Shared {
     running: watch::Sender<usize>,
     /// Shared with the children, so that whoever is late can be named in one place.
     names: Names,
+}
+
+pin_project! {
+    /// A task that is counted until it is dropped. Not an async block: that would hold the task
+    /// twice, as what it was given and as what it waits for.
+    struct Counted<F> {
+        #[pin]
+        task: F,
+        running: Running,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
+    }
 }
 
 type Names = Arc<Mutex<BTreeMap<&'static str, usize>>>;
@@ -51,10 +72,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let running = self.count(name);
-        drop(tokio::spawn(async move {
-            let _running = running;
-            task.await;
-        }));
+        drop(tokio::spawn(Counted { task, running }));
     }
 
     /// A set of its own that stops with this one: a worker waits for its own tasks only.
