@@ -7,6 +7,7 @@ mod clients;
 mod counts;
 mod forwarding;
 mod framing;
+mod http2;
 mod limits;
 mod protocols;
 mod replay;

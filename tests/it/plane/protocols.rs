@@ -8,12 +8,16 @@ use http::{HeaderMap, HeaderValue, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::http2::{
+    AUTHORITY, END_HEADERS, END_STREAM, GREETING, HEADERS, METHOD, PATH, SCHEME, block, frame,
+    verdict,
+};
 use super::{Raw, World, eventually, lanes, settled};
 use crate::practice::{Api, ApiBuilder, Authority, Issuer, Protocol, RawBackend, Reply};
-use crate::support::client::{self, Address, PATIENCE, Wire};
+use crate::support::client::{self, Address, PATIENCE};
 
 /// What a call through TLS comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,52 +259,11 @@ async fn over_a_unix_socket_who_is_gone_is_told_from_who_still_listens() {
     assert!(gone.elapsed() < Duration::from_secs(2));
 }
 
-/// A header field in HPACK, literal and without an index (RFC 7541 §6.2.2).
-pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
-    let mut bytes = vec![0];
-    for text in [name, value] {
-        bytes.push(u8::try_from(text.len()).unwrap());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
-}
-
 /// One request in one HEADERS frame that ends its stream, after preface and SETTINGS.
 fn request_of(fields: &[(&str, &str)]) -> Vec<u8> {
-    let block: Vec<u8> = fields
-        .iter()
-        .flat_map(|(name, value)| field(name, value))
-        .collect();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
-    bytes.extend_from_slice(&length[1..]);
-    bytes.extend_from_slice(&[1, 5, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
-    bytes
+    let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields));
+    [GREETING, &head].concat()
 }
-
-/// The first frame that says what became of a stream: its type and first byte.
-pub(super) async fn verdict(wire: &mut Wire) -> (u8, u8) {
-    loop {
-        let mut head = [0; 9];
-        let read = timeout(PATIENCE, wire.read_exact(&mut head)).await.unwrap();
-        if read.is_err() {
-            return (0, 0);
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        wire.read_exact(&mut payload).await.unwrap();
-        // HEADERS, RST_STREAM or GOAWAY.
-        if matches!(head[3], 1 | 3 | 7) {
-            return (head[3], payload[0]);
-        }
-    }
-}
-
-pub(super) const METHOD: (&str, &str) = (":method", "GET");
-pub(super) const SCHEME: (&str, &str) = (":scheme", "http");
-pub(super) const AUTHORITY: (&str, &str) = (":authority", "a");
-pub(super) const PATH: (&str, &str) = (":path", "/");
 
 /// Heads of HTTP/2 that are refused (RFC 9113 §8.2, §8.3).
 const REFUSED: [&[(&str, &str)]; 28] = [

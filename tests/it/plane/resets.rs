@@ -6,19 +6,13 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::io::AsyncWriteExt;
 
-use super::protocols::{AUTHORITY, PATH, SCHEME, field};
+use super::http2::{
+    AUTHORITY, DATA, END_HEADERS, END_STREAM, GOAWAY, GREETING, HEADERS, PATH, RST_STREAM, SCHEME,
+    SETTINGS, block, field, frame,
+};
 use super::{Raw, World, both, eventually, settled};
 use crate::practice::{Progress, RawBackend, Step};
 use crate::support::client;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// `:status: 200` (RFC 7541, appendix A).
 const OK: &[u8] = b"\x88";
@@ -26,12 +20,6 @@ const OK: &[u8] = b"\x88";
 /// Error codes (RFC 9113 §7).
 const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let (head, stream) = ([length[1], length[2], length[3]], stream.to_be_bytes());
-    [&head, &[kind, flags][..], &stream, payload].concat()
-}
 
 fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
@@ -55,15 +43,9 @@ fn greeting() -> Step {
 
 /// A request on stream 1 whose body goes on.
 fn half_a_request() -> Vec<u8> {
-    let head = [(":method", "POST"), SCHEME, AUTHORITY, PATH];
-    let head = head.map(|(name, value)| field(name, value)).concat();
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    let settings = frame(SETTINGS, 0, 0, b"");
-    let (head, half) = (
-        frame(HEADERS, END_HEADERS, 1, &head),
-        frame(DATA, 0, 1, b"half"),
-    );
-    [preface, settings, head, half].concat()
+    let head = block(&[(":method", "POST"), SCHEME, AUTHORITY, PATH]);
+    let head = frame(HEADERS, END_HEADERS, 1, &head);
+    [GREETING, &head, &frame(DATA, 0, 1, b"half")].concat()
 }
 
 async fn behind(steps: impl IntoIterator<Item = Step>) -> Raw {

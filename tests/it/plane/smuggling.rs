@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::protocols::{AUTHORITY, PATH, SCHEME, field, verdict};
+use super::http2::{
+    self, AUTHORITY, END_HEADERS, END_STREAM, GREETING, PATH, SCHEME, block, verdict,
+};
 use super::{Raw, head_of, status};
 use crate::practice::{RawBackend, Step};
 use crate::support::client::Wire;
@@ -69,26 +71,12 @@ async fn a_change_to_http2_that_is_ignored_leaves_no_tunnel() {
 
 /// A frame of HTTP/2 on stream 1.
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend_from_slice(&[kind, flags, 0, 0, 0, 1]);
-    bytes.extend_from_slice(payload);
-    bytes
+    http2::frame(kind, flags, 1, payload)
 }
-
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    fields
-        .iter()
-        .flat_map(|(name, value)| field(name, value))
-        .collect()
-}
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// Sends a head that has a body, and these frames behind it.
 async fn send(wire: &mut Wire, fields: &[(&str, &str)], frames: &[Vec<u8>]) {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let mut bytes = GREETING.to_vec();
     bytes.extend(frame(1, END_HEADERS, &block(fields)));
     bytes.extend(frames.concat());
     wire.write_all(&bytes).await.unwrap();

@@ -30,7 +30,10 @@ use http_body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::protocols::{AUTHORITY, METHOD, PATH, SCHEME, field, verdict};
+use super::http2::{
+    AUTHORITY, END_HEADERS, END_STREAM, GREETING, HEADERS, METHOD, PATH, RST_STREAM, SCHEME, block,
+    frame, verdict,
+};
 use super::{Raw, World, both, eventually, head_of, settled, status};
 use crate::practice::{Gate, RawBackend, Recorded, Reply, Step};
 use crate::support::client::{self, PATIENCE, Wire};
@@ -455,21 +458,14 @@ async fn an_early_rejection_is_replayed_however_long_the_body_is_under_way() {
 async fn a_burst_of_resets_leaves_the_connection_to_the_others() {
     let world = Raw::new().await;
     let mut wire = world.sidecar.proxy().connect().await.unwrap();
-    let block = [METHOD, SCHEME, AUTHORITY, PATH].map(|(name, value)| field(name, value));
-    let block = block.concat();
-    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let (head, stream) = ([length[1], length[2], length[3]], stream.to_be_bytes());
-        [&head, &[kind, flags][..], &stream, payload].concat()
-    };
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(4, 0, 0, b""));
+    let head = block(&[METHOD, SCHEME, AUTHORITY, PATH]);
+    let mut bytes = GREETING.to_vec();
     for number in 0..300 {
         let stream = 2 * number + 1;
-        bytes.extend(frame(1, 5, stream, &block));
-        bytes.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
+        bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head));
+        bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
-    bytes.extend(frame(1, 5, 601, &block));
+    bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 601, &head));
     wire.write_all(&bytes).await.unwrap();
     // Neither RST_STREAM nor GOAWAY: the answer to the last, 200.
     assert_eq!(verdict(&mut wire).await, (1, 0x88));
