@@ -28,24 +28,6 @@ struct Shared {
     names: Names,
 }
 
-pin_project! {
-    /// A task that is counted until it is dropped. Not an async block: that would hold the task
-    /// twice, as what it was given and as what it waits for.
-    struct Counted<F> {
-        #[pin]
-        task: F,
-        running: Running,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Counted<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().task.poll(cx)
-    }
-}
-
 type Names = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
 impl Default for Tasks {
@@ -143,6 +125,24 @@ impl Shared {
         } else {
             names.insert(name, count);
         }
+    }
+}
+
+pin_project! {
+    /// A task that is counted until it is dropped. Not an async block: that would hold the task
+    /// twice, as what it was given and as what it waits for.
+    struct Counted<F> {
+        #[pin]
+        task: F,
+        running: Running,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
     }
 }
 

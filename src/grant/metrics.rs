@@ -295,12 +295,9 @@ impl GrantMetrics {
             &self.all.access_expiry,
             end(&status.access_token, status.access_token_expires_at),
         );
-        set(
-            &self.all.refresh_expiry,
-            end(&status.refresh_token, status.refresh_token_expires_at),
-        );
-        let lifetime = end(&status.refresh_token, status.refresh_token_expires_at)
-            - status.refresh_token_lives_from.map_or(0.0, unix);
+        let ends = end(&status.refresh_token, status.refresh_token_expires_at);
+        set(&self.all.refresh_expiry, ends);
+        let lifetime = ends - status.refresh_token_lives_from.map_or(0.0, unix);
         set(&self.all.refresh_lifetime, lifetime.max(0.0));
         set(
             &self.all.last_success,
